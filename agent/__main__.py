@@ -1,0 +1,60 @@
+"""``python -m agent SETTINGS.json``: one agent in one process, which ends with its orchestrator."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+import uuid
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from agent.node import Node
+from agent.settings import AgentSettings
+from protocols.clock import MonotonicClock
+from protocols.errors import FailstormError
+from protocols.wire import ByteCounter, counting_loop
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with(parent_pid: int) -> None:
+    """Have the kernel kill this process when its parent ends, however it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it ended before the call took effect
+        os._exit(3)
+
+
+async def _serve(settings: AgentSettings, counter: ByteCounter) -> None:
+    node = Node(settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, node.stop)
+    await node.run()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the agent that the settings file describes; returns the exit code."""
+    if len(arguments) != 1:
+        sys.stderr.write("fail-storm agent: expected one settings file; the orchestrator starts agents\n")
+        return 2
+    try:
+        settings = AgentSettings.model_validate_json(Path(arguments[0]).read_bytes())
+    except (OSError, ValidationError) as error:
+        sys.stderr.write(f"fail-storm agent: expected settings in {arguments[0]}, got: {error}\n")
+        return 2
+    die_with(settings.parent_pid)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the orchestrator
+    counter = ByteCounter()
+    ended_by: tuple[BaseException, ...] = ()
+    try:
+        with asyncio.Runner(loop_factory=lambda: counting_loop(counter)) as runner:
+            runner.run(_serve(settings, counter))
+    except* (FailstormError, OSError) as group:
+        ended_by = group.exceptions
+    for cause in ended_by:
+        sys.stderr.write(f"fail-storm agent: {settings.node_id}: {cause}\n")
+    return 3 if ended_by else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,175 @@
+"""Drives the membership: sends its probes, feeds it evidence, carries out what it decides."""
+
+import random
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from agent.journal import Journal
+from agent.membership import (
+    Decision,
+    Mechanism,
+    Membership,
+    News,
+    Probe,
+    Refute,
+    Restore,
+    Suspect,
+    Tell,
+)
+from agent.mesh import MeshNetwork
+from agent.settings import DetectorSettings
+from agent.vitals import LoopLag
+from protocols.clock import Clock
+from protocols.errors import PeerTimeoutError, ProtocolError
+from protocols.message import Message, Traffic
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+_STARVED_SHARE = 0.2
+_NEWS = TypeAdapter(list[News])
+_NEWS_ATTEMPTS = 3
+
+
+class Recovers(Protocol):
+    """Who acts on a changed view."""
+
+    def on_suspect(self, peer: str) -> None:
+        """``peer`` is held for dead from now on."""
+
+    def on_restore(self) -> None:
+        """A peer is held for alive again."""
+
+
+class HeartbeatMonitor:
+    """The asynchronous shell around the pure :class:`Membership`."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        mesh: MeshNetwork,
+        settings: DetectorSettings,
+        clock: Clock,
+        journal: Journal,
+        spawn: Spawn,
+        rng: random.Random,
+        lag: LoopLag,
+    ) -> None:
+        self.recovery: Recovers | None = None
+        self._membership = membership
+        self._mesh = mesh
+        self._settings = settings
+        self._clock = clock
+        self._journal = journal
+        self._spawn = spawn
+        self._rng = rng
+        self._lag = lag
+        self._outbox: dict[str, dict[str, News]] = {}
+        self._sending: dict[str, None] = {}
+        mesh.broke = lambda peer: self.doubt(peer, "request")
+        mesh.introduction = lambda: _body(membership.view())
+        mesh.on("membership", self._on_news)
+        mesh.on("hello", self._on_hello)
+
+    async def beat_forever(self) -> None:
+        """Probe once an interval, from a seeded phase on, without drift."""
+        interval_s = self._settings.interval_s
+        due = self._clock.now() + self._rng.uniform(0, interval_s)
+        while True:
+            await self._clock.sleep(due - self._clock.now())
+            self._carry_out(self._membership.due_probes(self._mesh.links))
+            due += interval_s
+            # After a stall (a frozen process that resumed) beats are skipped, not fired in a burst.
+            while due < self._clock.now():
+                due += interval_s
+
+    def doubt(self, peer: str, mechanism: Mechanism) -> None:
+        """Something other than a probe speaks against ``peer``."""
+        self._carry_out(self._membership.doubted(peer, mechanism))
+
+    def _carry_out(self, decisions: Iterable[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Probe():
+                    self._spawn(self._probe(decision))
+                case Suspect():
+                    self._journal_view("suspect", decision)
+                    if self.recovery is not None:
+                        self.recovery.on_suspect(decision.peer)
+                case Restore():
+                    self._journal_view("alive", decision)
+                    if self.recovery is not None:
+                        self.recovery.on_restore()
+                case Tell():
+                    self._tell(decision)
+                case Refute():
+                    self._journal.append("refute", incarnation=decision.incarnation)
+
+    def _journal_view(self, ev: str, change: Suspect | Restore) -> None:
+        self._journal.append(ev, peer=change.peer, peer_inc=change.incarnation, mechanism=change.mechanism)
+
+    async def _probe(self, decision: Probe) -> None:
+        began = self._clock.now()
+        try:
+            await self._mesh.probe(decision.peer, self._settings.timeout_s)
+        except PeerTimeoutError:
+            self._carry_out(self._unanswered(decision, began))
+        except ProtocolError:
+            self._carry_out(self._membership.missed(decision.peer, decision.confirm))
+        else:
+            self._carry_out(self._membership.heard(decision.peer))
+
+    def _unanswered(self, decision: Probe, began: float) -> list[Decision]:
+        """A silence counts only if this agent was awake to hear an answer; a starved observer blames itself first.
+
+        The idea is Lifeguard's local health (Dadgar, Phillips, Currey 2018), taken from the lateness of the own loop.
+        """
+        lag_s = self._lag.worst_s(began)
+        if lag_s < _STARVED_SHARE * self._settings.timeout_s:
+            return self._membership.missed(decision.peer, decision.confirm)
+        self._journal.append("excused", peer=decision.peer, lag_ms=round(lag_s * 1000, 3))
+        return self._membership.undecided(decision.peer)
+
+    def _tell(self, decision: Tell) -> None:
+        recipients = self._mesh.links if decision.peer is None else (decision.peer,)
+        for peer in recipients:
+            if decision.peer is not None or self._membership.is_alive(peer):
+                self._post(peer, [decision.news])
+
+    def _post(self, peer: str, items: Iterable[News]) -> None:
+        """Queue news for ``peer``; what comes up while a message is on its way travels together in the next one."""
+        self._outbox.setdefault(peer, {}).update({news.peer: news for news in items})
+        if peer not in self._sending:
+            self._sending[peer] = None
+            self._spawn(self._send_news(peer))
+
+    async def _send_news(self, peer: str, news: list[News]) -> None:
+        message = self._mesh.message(peer, "membership", Traffic.MEMBERSHIP, _body(news))
+        for _ in range(_NEWS_ATTEMPTS):
+            try:
+                await self._mesh.send(message)
+            except ProtocolError:  # the mesh has reported it as evidence already
+                if not self._membership.is_alive(peer):
+                    return
+                await self._clock.sleep(self._settings.interval_s)
+            else:
+                return
+
+    async def _on_news(self, message: Message) -> None:
+        try:
+            news = _NEWS.validate_python(message.body.get("news"))
+        except ValidationError:
+            self._journal.append("nonsense", peer=message.sender, kind=message.kind)
+            return
+        self._carry_out(self._membership.told(news, message.sender))
+
+    async def _on_hello(self, message: Message) -> None:
+        await self._on_news(message)
+        view = self._membership.view()
+        if len(view) > 1:
+            self._spawn(self._send_news(message.sender, view))
+
+
+def _body(news: list[News]) -> dict[str, JsonValue]:
+    return {"news": _NEWS.dump_python(news, mode="json")}

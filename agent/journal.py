@@ -1,0 +1,53 @@
+"""Append-only evidence: one JSON line per ``write(2)``, which a SIGKILL cannot take back."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from protocols.clock import Clock
+from protocols.errors import LabError
+
+Observer = Callable[[str, dict[str, JsonValue]], None]
+
+
+class Journal:
+    """The journal of one process (docs/journal.md lists the events)."""
+
+    def __init__(
+        self, path: Path, node: str, incarnation: int, clock: Clock, observers: tuple[Observer, ...] = ()
+    ) -> None:
+        self._clock = clock
+        self._head = {"node": node, "inc": incarnation}
+        self._observers = observers
+        self._path = path
+        # Lines up to PIPE_BUF or not, O_APPEND makes each write one contiguous piece of a regular file on Linux.
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def append(self, ev: str, /, **fields: JsonValue) -> None:
+        """Record that ``ev`` happened now.
+
+        Raises LabError when the line cannot be written (disk full): evidence must not be lost silently.
+        """
+        self.append_at(self._clock.now(), ev, **fields)
+
+    def append_at(self, at: float, ev: str, /, **fields: JsonValue) -> None:
+        """Record that ``ev`` happened at the monotonic second ``at``; raises as :meth:`append`."""
+        line = json.dumps({"t": round(at, 6), **self._head, "ev": ev, **fields}, separators=(",", ":")) + "\n"
+        payload = line.encode()
+        try:
+            written = os.write(self._descriptor, payload)
+        except OSError as error:
+            raise LabError(
+                f"expected to append to {self._path}, got: {error.strerror}; free the disk and rerun"
+            ) from error
+        if written != len(payload):
+            raise LabError(f"expected to append {len(payload)} bytes to {self._path}, wrote {written}; free the disk")
+        for observe in self._observers:
+            observe(ev, fields)
+
+    def close(self) -> None:
+        """Close the file; appending afterwards is an error."""
+        os.close(self._descriptor)

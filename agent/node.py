@@ -1,0 +1,180 @@
+"""Wires one agent together and runs it until it is told to stop."""
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from agent import admin
+from agent.exchange import Exchange
+from agent.fragments import FragmentStore
+from agent.heartbeat import HeartbeatMonitor, Spawn
+from agent.journal import Journal
+from agent.membership import Membership
+from agent.mesh import MeshNetwork
+from agent.recovery import RecoveryHandler
+from agent.roles import Roles
+from agent.settings import CONDUCTOR, AgentSettings
+from agent.tasks import TaskOwner
+from agent.telemetry import Telemetry
+from agent.tools import TOOLS
+from agent.vitals import LoopLag, flush_bytes, journal_bytes
+from agent.watch import LinkWatcher
+from agent.worker import Worker
+from agent.workspace import Broadcast, Workspace
+from protocols import registry
+from protocols.adapter import AdapterContext, Identity
+from protocols.clock import Clock
+from protocols.errors import ProtocolError
+from protocols.message import Message
+from protocols.serving import AsgiServer
+from protocols.wire import ByteCounter
+
+
+class Node:
+    """One agent: adapter, mesh, detector, worker, tasks and recovery around one workspace."""
+
+    def __init__(self, settings: AgentSettings, clock: Clock, counter: ByteCounter, new_id: Callable[[], str]) -> None:
+        me = settings.member(settings.node_id)
+        identity = Identity(settings.node_id, settings.incarnation)
+        self._settings = settings
+        self._clock = clock
+        self._counter = counter
+        self._new_id = new_id
+        self._workspace = Workspace(settings.workspace)
+        self._telemetry = Telemetry(settings.node_id, me.tool)
+        self._journal = Journal(
+            self._workspace.journal, settings.node_id, settings.incarnation, clock, (self._telemetry.observe,)
+        )
+        context = AdapterContext(
+            identity, lambda name: settings.member(name).endpoint, clock, counter, self._workspace.folder
+        )
+        self._adapter = registry.load(settings.protocol)(context)
+        self._identity = identity
+        self._lag = LoopLag(clock)
+        self._broadcast: Broadcast | None = None
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let :meth:`run` come to its end."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """Serve until :meth:`stop`; an error in any part ends the agent, visibly."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._live(group)
+        except* _StoppedError:
+            flush_bytes(self._counter, self._journal)
+            self._journal.append("agent_stop")
+            self._journal.close()
+
+    async def _live(self, group: asyncio.TaskGroup) -> None:
+        settings = self._settings
+        self._assemble(group.create_task)
+        await self._adapter.start()
+        application = admin.application(self._telemetry, self._status, self._check_links, self._start)
+        server = AsgiServer(application, socket.create_server((settings.bind_host, settings.admin_port), backlog=64))
+        await server.start()
+        me = settings.member(settings.node_id)
+        self._journal.append(
+            "agent_start", pid=os.getpid(), protocol=settings.protocol, tool=me.tool, host=me.host, port=me.port
+        )
+        for loop in (
+            self._mesh.receive_forever(),
+            self._heartbeat.beat_forever(),
+            journal_bytes(self._counter, self._clock, self._journal),
+            self._lag.journal_forever(self._journal),
+        ):
+            group.create_task(loop)
+        self._roles.review_adoption(TOOLS)
+        await self._rejoin()
+        await self._stopped.wait()
+        await server.close()
+        await self._adapter.close()
+        raise _StoppedError
+
+    def _assemble(self, spawn: Spawn) -> None:
+        settings, clock, journal = self._settings, self._clock, self._journal
+        membership = Membership(settings.node_id, settings.incarnation, settings.peers, settings.detector)
+        self._spawn = spawn
+        self._mesh = MeshNetwork(self._identity, self._adapter, clock, journal, self._new_id, spawn)
+        rng = random.Random(f"{settings.seed}|{settings.node_id}|heartbeat")  # noqa: S311 - a phase, not a secret
+        self._heartbeat = HeartbeatMonitor(
+            membership, self._mesh, settings.detector, clock, journal, spawn, rng, self._lag
+        )
+        self._roles = Roles(settings, lambda: membership.alive, journal)
+        exchange = Exchange(settings, self._mesh, self._roles, clock, journal, self._new_id)
+        self._worker = Worker(settings, self._mesh, self._roles, exchange, clock, journal, spawn)
+        self._tasks = TaskOwner(settings, self._mesh, self._roles, exchange, self._workspace, clock, journal, spawn)
+        self._heartbeat.recovery = RecoveryHandler(
+            settings, self._mesh, self._roles, exchange, self._tasks, clock, journal, spawn, membership.is_alive
+        )
+        LinkWatcher(settings.detector, self._adapter, self._mesh, self._heartbeat, clock, spawn)
+        self._mesh.on("broadcast", self._on_broadcast)
+
+    async def _on_broadcast(self, message: Message) -> None:
+        if message.sender != CONDUCTOR:
+            self._journal.append("nonsense", peer=message.sender, kind=message.kind)
+            return
+        try:
+            broadcast = Broadcast.model_validate(message.body)
+        except ValidationError:
+            self._journal.append("nonsense", peer=message.sender, kind=message.kind)
+            return
+        self._workspace.keep_broadcast(broadcast)
+        self._take(broadcast)
+
+    def _take(self, broadcast: Broadcast) -> None:
+        store = FragmentStore(len(broadcast.placement))
+        for shard, fragments in broadcast.shards.items():
+            store.store(shard, fragments)
+        self._worker.store, self._worker.placement = store, broadcast.placement
+        self._broadcast = broadcast
+        self._journal.append(
+            "init", shards=list(store.shards), fragments=store.fragment_count, tasks=len(broadcast.schedule)
+        )
+
+    def _start(self, t0: float) -> bool:
+        if self._broadcast is None:
+            return False
+        self._workspace.keep_start(t0)
+        self._begin(self._broadcast, t0, since=t0)
+        return True
+
+    def _begin(self, broadcast: Broadcast, t0: float, since: float) -> None:
+        self._journal.append("started", t0=t0)
+        self._spawn(self._tasks.run_schedule(broadcast.schedule, t0, since))
+
+    async def _rejoin(self) -> None:
+        """After a restart: take shards and schedule from the own workspace and link to the neighbours again."""
+        earlier = self._workspace.earlier_life()
+        if earlier is None:
+            return
+        broadcast, t0 = earlier
+        self._take(broadcast)
+        for peer in self._settings.neighbours:
+            try:
+                await self._mesh.link(peer, "rejoin")
+            except ProtocolError:
+                self._mesh.broke(peer)
+        self._begin(broadcast, t0, since=self._clock.now())
+
+    async def _check_links(self) -> list[tuple[str, str]]:
+        return await self._mesh.check(self._settings.neighbours)
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "node_id": self._settings.node_id,
+            "incarnation": self._settings.incarnation,
+            "links": list(self._mesh.links),
+            "stored": self._broadcast is not None,
+        }
+
+
+class _StoppedError(Exception):
+    """Ends the task group, and with it every task of the agent."""

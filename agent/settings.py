@@ -1,0 +1,91 @@
+"""What the runtime tells one agent before it starts; validated once, frozen inside."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from protocols.adapter import Endpoint
+
+CONDUCTOR = "orchestrator"
+"""The conductor's name as a protocol peer; it is no member of the mesh."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Member(_Frozen):
+    """One agent of the roster: its name, its one tool, and where it serves its protocol."""
+
+    node_id: str
+    tool: str
+    host: str
+    port: int
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Host and port of the protocol server."""
+        return Endpoint(self.host, self.port)
+
+
+class DetectorSettings(_Frozen):
+    """The failure detector's constants, equal for all protocols."""
+
+    mode: Literal["probe", "common", "tcp", "native"] = "common"
+    interval_s: float = Field(1.0, gt=0)
+    timeout_s: float = Field(0.5, gt=0)
+    misses: int = Field(2, ge=1)
+    fanout: int = Field(4, ge=1)
+    """Probes per interval at most, whatever the size of the mesh."""
+
+
+class RecoverySettings(_Frozen):
+    """Which parts of recovery are on; switching one off shows what it is worth."""
+
+    republish: bool = True
+    """Send an unfinished request to another peer when its receiver died."""
+    reconnect: bool = True
+    """Replace a dead neighbour by a new link."""
+    takeover: bool = True
+    """Take over the tasks of a dead owner, those under way and those to come."""
+    adopt: bool = True
+    """Adopt a tool that no live agent has."""
+
+
+class AgentSettings(_Frozen):
+    """Everything one agent knows at its start."""
+
+    run_id: str
+    node_id: str
+    incarnation: int = Field(0, ge=0)
+    """0, and 1000 more for each restart; a refuted suspicion adds 1."""
+    protocol: str
+    seed: int
+    parent_pid: int
+    """The agent ends when this process does."""
+    bind_host: str
+    admin_port: int
+    workspace: Path
+    roster: tuple[Member, ...]
+    conductor: Member
+    topology: str
+    neighbours: tuple[str, ...]
+    replication: int
+    step_work_ms: float
+    task_deadline_s: float
+    concurrent_steps: int = Field(8, ge=1)
+    detector: DetectorSettings
+    recovery: RecoverySettings
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """All other agents, in roster order."""
+        return tuple(member.node_id for member in self.roster if member.node_id != self.node_id)
+
+    def member(self, node_id: str) -> Member:
+        """The roster entry called ``node_id`` (the conductor too); raises LookupError."""
+        for member in (*self.roster, self.conductor):
+            if member.node_id == node_id:
+                return member
+        raise LookupError(node_id)

@@ -1,0 +1,155 @@
+"""Does steps for others and for itself: one tool, a bounded number at a time, each request once."""
+
+import asyncio
+import random
+from collections import OrderedDict
+
+from pydantic import ValidationError
+
+from agent.exchange import Exchange, JsonObject, Step, StepFailedError
+from agent.fragments import Fragment, FragmentStore, FragmentUnavailableError, shard_of
+from agent.heartbeat import Spawn
+from agent.journal import Journal
+from agent.mesh import MeshNetwork
+from agent.roles import LOOKUP, Roles
+from agent.settings import AgentSettings
+from agent.tools import tool_named
+from agent.tools.contract import StepRejectedError
+from protocols.clock import Clock
+from protocols.errors import ProtocolError
+from protocols.message import Message, Traffic
+
+_REMEMBERED_RESULTS = 2000
+_RESULT_ATTEMPTS = 4
+_RESULT_BACKOFF_S = 0.1
+_SERVICE_JITTER = 0.1
+
+
+class Worker:
+    """Executes steps; ``store`` and ``placement`` arrive with the broadcast."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        mesh: MeshNetwork,
+        roles: Roles,
+        exchange: Exchange,
+        clock: Clock,
+        journal: Journal,
+        spawn: Spawn,
+    ) -> None:
+        self.store = FragmentStore(1)
+        self.placement: tuple[tuple[str, ...], ...] = ()
+        self._settings = settings
+        self._mesh = mesh
+        self._roles = roles
+        self._exchange = exchange
+        self._clock = clock
+        self._journal = journal
+        self._spawn = spawn
+        self._slots = asyncio.Semaphore(settings.concurrent_steps)
+        # None while the step is under way; the result afterwards, for a caller that asks again.
+        self._results: OrderedDict[str, JsonObject | None] = OrderedDict()
+        exchange.execute_locally = self.execute
+        mesh.on("request", self._on_request)
+
+    async def execute(self, step: Step, request_id: str) -> JsonObject:
+        """Do ``step`` here and now; a refusal or failure is a result with ``ok`` false."""
+        if not self._roles.can(step.tool):
+            return {"ok": False, "error": "refused"}
+        if step.tool == LOOKUP:
+            return self._look_up_here(step, request_id)
+        async with self._slots:
+            self._journal.append("step_start", task=step.task_id, step=step.step_id, req=request_id, tool=step.tool)
+            result = await self._run_tool(step)
+        self._journal.append("step_done", task=step.task_id, step=step.step_id, req=request_id, ok=result["ok"] is True)
+        return result
+
+    async def lookup_fragment(self, title: str, for_step: Step) -> Fragment | None:
+        """Fetch a fragment from whoever holds its shard; raises FragmentUnavailableError when nobody can be reached."""
+        if self.store.holds(title):
+            return self.store.lookup(title)
+        shard = shard_of(title, len(self.placement))
+        holders = self.placement[shard]
+        step = Step(
+            task_id=for_step.task_id,
+            step_id=f"{for_step.step_id}/{LOOKUP}/{title}",
+            tool=LOOKUP,
+            input={"title": title},
+            give_up_at=for_step.give_up_at,
+            candidates=lambda: [name for name in self._roles.alive() if name in holders],
+        )
+        if not step.candidates():
+            raise FragmentUnavailableError(title, shard)
+        try:
+            output = await self._exchange.ask(step)
+            found = output["fragment"]
+            return None if found is None else Fragment.model_validate(found)
+        except (StepFailedError, KeyError, ValidationError) as error:
+            raise FragmentUnavailableError(title, shard) from error
+
+    def _look_up_here(self, step: Step, request_id: str) -> JsonObject:
+        title = step.input.get("title")
+        if not isinstance(title, str) or not self.store.holds(title):
+            return {"ok": False, "error": "refused"}
+        names: JsonObject = {"task": step.task_id, "step": step.step_id, "req": request_id}
+        self._journal.append("step_start", **names, tool=LOOKUP)
+        found = self.store.lookup(title)
+        self._journal.append("step_done", **names, ok=True)
+        return {"ok": True, "output": {"fragment": None if found is None else found.model_dump(mode="json")}}
+
+    async def _run_tool(self, step: Step) -> JsonObject:
+        async def lookup(title: str) -> Fragment | None:
+            return await self.lookup_fragment(title, step)
+
+        await self._clock.sleep(self._service_time_s(step.step_id))
+        try:
+            return {"ok": True, "output": await tool_named(step.tool).execute(step.input, lookup)}
+        except FragmentUnavailableError:
+            return {"ok": False, "error": "unavailable"}
+        except StepRejectedError as error:
+            return {"ok": False, "error": "rejected", "detail": str(error)}
+
+    def _service_time_s(self, step_id: str) -> float:
+        """The declared thinking time of one step, with a jitter that depends on nothing but the seed and the step."""
+        rng = random.Random(f"{self._settings.seed}|{step_id}")  # noqa: S311 - a service time, not a secret
+        return self._settings.step_work_ms / 1000 * rng.uniform(1 - _SERVICE_JITTER, 1 + _SERVICE_JITTER)
+
+    async def _on_request(self, message: Message) -> None:
+        if message.message_id in self._results:
+            known = self._results[message.message_id]
+            if known is not None:
+                self._spawn(self._answer(message, known))
+            return
+        self._results[message.message_id] = None
+        if len(self._results) > _REMEMBERED_RESULTS:
+            self._results.popitem(last=False)
+        self._spawn(self._serve(message))
+
+    async def _serve(self, message: Message) -> None:
+        body = message.body
+        task, step_id, tool, payload = (body.get(key) for key in ("task", "step", "tool", "input"))
+        if isinstance(task, str) and isinstance(step_id, str) and isinstance(tool, str) and isinstance(payload, dict):
+            give_up_at = self._clock.now() + self._settings.task_deadline_s
+            step = Step(task, step_id, tool, payload, give_up_at, tuple)
+            result = await self.execute(step, message.message_id)
+        else:
+            result = {"ok": False, "error": "rejected", "detail": "expected task, step, tool and input"}
+        if result.get("error") == "refused":
+            # Views may agree in a moment; the next attempt under this id is a fresh one.
+            self._results.pop(message.message_id, None)
+        elif message.message_id in self._results:
+            self._results[message.message_id] = result
+        await self._answer(message, result)
+
+    async def _answer(self, request: Message, result: JsonObject) -> None:
+        reply = self._mesh.message(request.sender, "result", Traffic.TASK, result, in_reply_to=request.message_id)
+        for attempt in range(_RESULT_ATTEMPTS):
+            try:
+                await self._mesh.send(reply)
+            except ProtocolError:
+                if request.sender not in self._roles.alive():
+                    return  # nobody is left to read it; whoever takes over asks again
+                await self._clock.sleep(_RESULT_BACKOFF_S * 2**attempt)
+            else:
+                return

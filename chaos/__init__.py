@@ -1,0 +1,1 @@
+"""Faults, their schedule, and what they may touch."""

@@ -1,0 +1,7 @@
+"""Runs the command line: ``python -m orchestrator``."""
+
+import sys
+
+from orchestrator.cli import main
+
+sys.exit(main())

@@ -1,0 +1,158 @@
+"""The command line: ``run`` (the default), ``report`` and ``generate``; every error is one line and an exit code."""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NoReturn
+
+from rich.console import Console
+
+from orchestrator import dry_run, ports, preflight, seeds, settings_load, timeline
+from orchestrator.scenario import GENERATED, Scenario
+from orchestrator.settings_load import Layer
+from orchestrator.workload.document import GeneratorParameters, load_document, write_document
+from orchestrator.workload.generator import generate
+from protocols.errors import ConfigError, FailstormError
+
+EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED = 2, 3, 130
+_DEFAULT_CONFIG = Path("config.yaml")
+
+_TEXT_FLAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "--protocol": "scenario.protocol",
+        "--topology": "scenario.topology",
+        "--detector-mode": "detector.mode",
+        "--results-dir": "output.results_dir",
+    }
+)
+_VALUE_FLAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "--agent-count": "scenario.agent_count",
+        "--duration": "scenario.duration",
+        "--kill-fraction": "scenario.kill_fraction",
+        "--kill-at": "scenario.kill_at_s",
+        "--warmup": "scenario.warmup_s",
+        "--seed": "scenario.seed",
+    }
+)
+_KEY_FLAGS: Mapping[str, str] = MappingProxyType({**_TEXT_FLAGS, **_VALUE_FLAGS})
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports its errors like the rest of the lab: one line, no usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see: {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run the command in ``argv`` and return its exit code: 2 bad configuration, 3 the lab failed, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        arguments.insert(0, "run")
+    complaints = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    try:
+        options = _parse(arguments)
+        handler: Callable[[argparse.Namespace, Mapping[str, str]], int] = options.handler
+        return handler(options, environ)
+    except FailstormError as error:
+        complaints.print(f"fail-storm: {' '.join(str(error).split())}")
+        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_LAB
+    except KeyboardInterrupt:
+        complaints.print("fail-storm: interrupted")
+        return EXIT_INTERRUPTED
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog="python -m orchestrator", description="Measures which agent protocol survives a storm.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="one storm (the default)", allow_abbrev=False)
+    run.add_argument("--config", type=Path, default=_DEFAULT_CONFIG, metavar="FILE", help="default: config.yaml")
+    run.add_argument("--scenario", metavar="NAME", help="merge scenarios/NAME.yaml over the configuration")
+    for flag, key in _KEY_FLAGS.items():
+        run.add_argument(flag, metavar="VALUE", help=f"sets {key}")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="sets any key, such as scenario.heal=20"
+    )
+    run.add_argument("--runtime", choices=("auto", "local", "docker"), default="auto", help="where the agents live")
+    run.add_argument("--dry-run", action="store_true", help="show timeline, roster and victims; start nothing")
+    run.add_argument("--debug", action="store_true", help="log in detail")
+    run.set_defaults(handler=_run)
+    report = commands.add_parser("report", help="recompute the report of a run from its journal", allow_abbrev=False)
+    report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    report.set_defaults(handler=_report)
+    document = commands.add_parser("generate", help="write a Gaia document", allow_abbrev=False)
+    document.add_argument("--fragments", type=int, default=GeneratorParameters.model_fields["fragment_count"].default)
+    document.add_argument("--questions", type=int, default=GeneratorParameters.model_fields["question_count"].default)
+    document.add_argument("--seed", type=int, default=1)
+    document.add_argument("--out", type=Path, required=True, metavar="FILE")
+    document.set_defaults(handler=_generate)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        known = ("--config", "--scenario", "--set", "--runtime", "--dry-run", "--debug", *_KEY_FLAGS)
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"see: {parser.prog} {options.command} --help"
+        raise ConfigError(f"unknown argument {unknown[0]}; {hint}")
+    return options
+
+
+def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    scenario = _scenario(options, environ)
+    if options.runtime == "docker":
+        raise ConfigError("--runtime: expected auto or local, got docker, which is not built yet; use local")
+    if scenario.storm.document != GENERATED:
+        load_document(Path(scenario.storm.document))
+    planned = timeline.plan(scenario)
+    if options.dry_run:
+        dry_run.show(planned, Console())
+        return 0
+    preflight.check_writable(Path(scenario.output.results_dir))
+    ports.check_ports(planned.ports)
+    if options.runtime == "auto":
+        Console(stderr=True).print("runtime: local processes, since the container lab is not built yet")
+    # Late, so that a mistake in the configuration is reported before a web framework is loaded.
+    from orchestrator.run import conduct  # noqa: PLC0415
+
+    return conduct(scenario, debug=options.debug)
+
+
+def _scenario(options: argparse.Namespace, environ: Mapping[str, str]) -> Scenario:
+    layers = [settings_load.read_file(options.config)]
+    if options.scenario is not None:
+        layers.append(settings_load.read_named(options.scenario, options.config))
+    given = vars(options)
+    for flag, key in _KEY_FLAGS.items():
+        text = given[flag.removeprefix("--").replace("-", "_")]
+        if text is not None:
+            layers.append(_flag(flag, key, text))
+    for assignment in options.set:
+        key, separator, text = assignment.partition("=")
+        if not separator or not all(key.split(".")):
+            raise ConfigError(f"--set: expected KEY=VALUE such as scenario.heal=20, got {key!r} without a value")
+        layers.append(_flag("--set", key, text))
+    return settings_load.build(layers, environ)
+
+
+def _flag(flag: str, key: str, text: str) -> Layer:
+    value = text if flag in _TEXT_FLAGS else settings_load.read_value(flag, text)
+    return settings_load.flag_layer(flag, key, value)
+
+
+def _report(options: argparse.Namespace, _: Mapping[str, str]) -> int:
+    if not options.run_dir.is_dir():
+        raise ConfigError(f"expected the folder of a run, got {str(options.run_dir)!r}; see results/")
+    from orchestrator.report import rebuild  # noqa: PLC0415 - drawing libraries, for this command alone
+
+    return rebuild(options.run_dir)
+
+
+def _generate(options: argparse.Namespace, _: Mapping[str, str]) -> int:
+    parameters = GeneratorParameters(
+        seed=options.seed, fragment_count=options.fragments, question_count=options.questions
+    )
+    write_document(generate(parameters, seeds.stream(options.seed, "document")), options.out)
+    return 0

@@ -1,0 +1,139 @@
+"""The events that an agent writes."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from orchestrator.events.row import Row
+
+Cause = tuple[str, str]
+"""(victim, request): what the fault broke."""
+
+
+@dataclass(frozen=True)
+class TaskStart(Row):
+    """An owner begins a task."""
+
+    ev = "task_start"
+    task: str
+    takeover: bool
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True)
+class TaskFailed(Row):
+    """An owner gives a task up."""
+
+    ev = "task_failed"
+    task: str
+
+
+@dataclass(frozen=True)
+class Answer(Row):
+    """An owner commits an answer."""
+
+    ev = "answer"
+    task: str
+    answer: str | None
+
+
+@dataclass(frozen=True)
+class Request(Row):
+    """One attempt to have a step done."""
+
+    ev = "request"
+    task: str
+    step: str
+    req: str
+    peer: str
+
+
+@dataclass(frozen=True)
+class Repair(Row):
+    """A message with a cause was acknowledged."""
+
+    ev = "repair"
+    cause: Cause
+    kind: str
+    peer: str
+    link: str
+
+
+@dataclass(frozen=True)
+class StepStart(Row):
+    """A worker begins a step."""
+
+    ev = "step_start"
+    task: str
+    step: str
+    req: str
+
+
+@dataclass(frozen=True)
+class StepDone(Row):
+    """A worker ended a step."""
+
+    ev = "step_done"
+    task: str
+    step: str
+    req: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Suspect(Row):
+    """From now on ``node`` holds ``peer`` for dead."""
+
+    ev = "suspect"
+    peer: str
+    mechanism: str
+
+
+@dataclass(frozen=True)
+class Alive(Row):
+    """From now on ``node`` holds ``peer`` for alive again."""
+
+    ev = "alive"
+    peer: str
+
+
+@dataclass(frozen=True)
+class Adopt(Row):
+    """``node`` stands in for a tool that no live agent has."""
+
+    ev = "adopt"
+    tool: str
+
+
+@dataclass(frozen=True)
+class Unadopt(Row):
+    """``node`` gives the tool back."""
+
+    ev = "unadopt"
+    tool: str
+
+
+class Traffic(NamedTuple):
+    """What moved at one agent's sockets since its last line; for one role, peer and class."""
+
+    role: Literal["client", "server"]
+    peer: str | None
+    traffic: str
+    sent: int
+    received: int
+
+
+@dataclass(frozen=True)
+class Bytes(Row):
+    """The rows of one 0.1 s, which ends at ``t``."""
+
+    ev = "bytes"
+    rows: tuple[Traffic, ...]
+
+
+@dataclass(frozen=True)
+class LoopLag(Row):
+    """How late the event loop was, over the last second."""
+
+    ev = "loop_lag"
+    max_ms: float
+    p99_ms: float

@@ -1,0 +1,166 @@
+"""The events that the orchestrator writes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.events.row import Row
+from orchestrator.windows import Windows
+
+
+@dataclass(frozen=True)
+class RunStart(Row):
+    """The conductor begins; everything that was settled before the run."""
+
+    ev = "run_start"
+    run_id: str
+    protocol: str
+    runtime: str
+    seed: int
+    scenario: dict[str, Any]
+    windows: Windows
+    victims: tuple[str, ...]
+    """Whom the plan kills; empty in a control."""
+    host: Any
+    versions: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One agent of the roster."""
+
+    node_id: str
+    tool: str
+    neighbours: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Roster(Row):
+    """All agents, in the order of their numbers."""
+
+    ev = "roster"
+    agents: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Placement(Row):
+    """Who holds each shard."""
+
+    ev = "placement"
+    holders: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Scheduled(Row):
+    """A task of the schedule, with its answer key."""
+
+    ev = "task"
+    task: str
+    at_s: float
+    answer: str
+    shards: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EdgeCheck(Row):
+    """Whether each topology edge delivered and answered a message before the start."""
+
+    ev = "edge_check"
+    failed: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Broadcast(Row):
+    """All agents have the document."""
+
+    ev = "broadcast"
+    ms: float
+
+
+@dataclass(frozen=True)
+class ClockStart(Row):
+    """The start instant, ``t0`` in monotonic seconds."""
+
+    ev = "t0"
+    t0: float
+
+
+@dataclass(frozen=True)
+class KillCall(Row):
+    """Just before the kill is sent."""
+
+    ev = "kill_call"
+    victim: str
+
+
+@dataclass(frozen=True)
+class CanaryEof(Row):
+    """The victim's canary connection broke."""
+
+    ev = "canary_eof"
+    victim: str
+
+
+@dataclass(frozen=True)
+class Death(Row):
+    """Proof that the victim ended."""
+
+    ev = "death"
+    victim: str
+    signal: int | None = None
+
+
+@dataclass(frozen=True)
+class FaultFailed(Row):
+    """The fault did not land."""
+
+    ev = "fault_failed"
+    victim: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class HealCall(Row):
+    """The victim is being restarted."""
+
+    ev = "heal_call"
+    victim: str
+
+
+@dataclass(frozen=True)
+class HealDone(Row):
+    """The restarted victim serves again."""
+
+    ev = "heal_done"
+    victim: str
+
+
+@dataclass(frozen=True)
+class AgentLost(Row):
+    """An agent ended that nobody killed."""
+
+    ev = "agent_lost"
+    victim: str
+    status: Any = None
+
+
+@dataclass(frozen=True)
+class HostLoad(Row):
+    """The CPU use of the whole machine over the last second."""
+
+    ev = "host"
+    cpu_percent: float
+
+
+@dataclass(frozen=True)
+class RunEnd(Row):
+    """The planned end was reached."""
+
+    ev = "run_end"
+
+
+@dataclass(frozen=True)
+class Interrupted(Row):
+    """The run ended early."""
+
+    ev = "interrupted"
+    reason: str

@@ -1,0 +1,292 @@
+"""The evidence of a run: its journal as typed, frozen tables, with every time counted from T0."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from math import inf
+from types import MappingProxyType
+from typing import Literal, cast
+
+from pydantic import ValidationError
+
+from agent.membership import RESTART_STEP
+from orchestrator.events import ROWS, parse, rebased
+from orchestrator.events.agents import Alive, Answer, Suspect
+from orchestrator.events.conductor import (
+    AgentLost,
+    ClockStart,
+    HealCall,
+    HealDone,
+    Interrupted,
+    KillCall,
+    Member,
+    Roster,
+    RunEnd,
+    RunStart,
+    Scheduled,
+)
+from orchestrator.events.row import Row, RowType
+from orchestrator.windows import Windows
+from orchestrator.workload.grade import is_correct
+from protocols.errors import LabError
+
+Phase = Literal["warmup", "pre", "inflight", "post", "tail"]
+_Tables = Mapping[type[Row], tuple[Row, ...]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One scheduled task and what became of it; times in seconds since T0, unless said otherwise."""
+
+    task: str
+    at_s: float
+    """Arrival, seconds after t0."""
+    arrival: float
+    phase: Phase
+    key: str
+    shards: tuple[int, ...]
+    commits: tuple[Answer, ...]
+    """Answers in the order of time; the first one is the answer of the task."""
+    success: bool
+    """The first answer is correct and was committed by arrival + D; an unfinished task failed."""
+    decided: bool
+    """Its deadline passed before the evidence ends. What is open when a run breaks off counts nowhere."""
+
+    @property
+    def latency_s(self) -> float | None:
+        """From the scheduled arrival to the first answer; None without one."""
+        return round(self.commits[0].t - self.arrival, 6) if self.commits else None
+
+
+@dataclass(frozen=True)
+class Outage:
+    """When an agent was dead, in seconds since T0.
+
+    Between ``healing`` and ``end`` it is being restarted, and holding it for dead or alive is right either way.
+    """
+
+    begin: float
+    healing: float = inf
+    end: float = inf
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """``node`` holds ``peer`` for dead over [begin, end), seconds since T0."""
+
+    node: str
+    inc: int
+    peer: str
+    mechanism: str
+    begin: float
+    end: float
+    """When ``node`` took it back, died, or the evidence ends."""
+    retracted: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One run, as far as its journal tells; what the agents wrote after the end of the run is left out.
+
+    T0 is the first kill call; in a control, and before the storm came, it is the instant planned for it. All times in
+    the tables are seconds since T0, rounded to the microsecond of the journal; ``t0`` and ``storm_at`` alone are
+    monotonic seconds, to convert them back.
+    """
+
+    run: RunStart
+    t0: float
+    storm_at: float
+    end_s: float
+    """End of the evidence: the run's end, its interruption, or else the last line of the conductor."""
+    partial: bool
+    """The planned end was not reached."""
+    agents: tuple[Member, ...]
+    outages: Mapping[str, Outage]
+    """Of the victims, and of agents that were lost."""
+    victims: tuple[str, ...]
+    """Agents whose kill was called, in roster order."""
+    survivors: tuple[str, ...]
+    """Agents that were neither killed nor lost, in roster order; a restarted victim is none."""
+    tasks: tuple[Task, ...]
+    """In the order of their arrival."""
+    suspicions: tuple[Suspicion, ...]
+    """In the order of their begin."""
+    malformed: tuple[str, ...] = ()
+    """Lines without the fields that docs/journal.md promises, each with what is wrong."""
+    _tables: _Tables = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_events(cls, events: Iterable[Mapping[str, object]]) -> "Evidence":
+        """Build the evidence in one pass over the journal, in any order of its lines.
+
+        Only what one node wrote at one instant must keep its order.
+
+        Raises LabError when ``run_start``, ``roster`` or ``t0`` is missing.
+        """
+        return _assemble(*_read(events))
+
+    def rows(self, kind: type[RowType]) -> tuple[RowType, ...]:
+        """All events of one kind, ordered by time, then node."""
+        return cast("tuple[RowType, ...]", self._tables.get(kind, ()))
+
+    @property
+    def windows(self) -> Windows:
+        """The lengths by which the run is judged."""
+        return self.run.windows
+
+    @property
+    def conductor(self) -> str:
+        """The orchestrator's name as a peer; its traffic is not mesh traffic."""
+        return self.run.node
+
+    @property
+    def is_control(self) -> bool:
+        """Nobody was to be killed."""
+        return not self.run.victims
+
+    @property
+    def t0_s(self) -> float:
+        """The clock's start in seconds since T0 (negative)."""
+        return round(self.t0 - self.storm_at, 6)
+
+    @cached_property
+    def arrivals_end_s(self) -> float:
+        """End of the schedule: no task arrives in the last D of the run, or is decided in the last D of evidence."""
+        deadline_s = self.windows.task_deadline_s
+        return round(min(self.t0_s + self.windows.duration_s, self.end_s) - deadline_s, 6)
+
+    def decided(self, *phases: Phase) -> tuple[Task, ...]:
+        """Decided tasks of these phases, in the order of arrival."""
+        return tuple(task for task in self.tasks if task.phase in phases and task.decided)
+
+    def is_up(self, node: str, t: float) -> bool:
+        """Whether ``node`` was certainly alive at ``t``."""
+        outage = self.outages.get(node)
+        return outage is None or not outage.begin <= t < outage.end
+
+
+def _read(events: Iterable[Mapping[str, object]]) -> tuple[dict[type[Row], list[Row]], list[str]]:
+    """Validate each event; return the rows by kind, and what was malformed."""
+    tables: dict[type[Row], list[Row]] = {kind: [] for kind in ROWS.values()}
+    malformed = []
+    for event in events:
+        kind = ROWS.get(str(event.get("ev")))
+        if kind is None:
+            continue
+        try:
+            tables[kind].append(parse(event, kind))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            malformed.append(f"{kind.ev} of {event.get('node')} at {event.get('t')}: {place}: {first['msg']}")
+    return tables, malformed
+
+
+def _only(tables: Mapping[type[Row], list[Row]], kind: type[RowType], malformed: list[str]) -> RowType:
+    rows = cast("list[RowType]", tables[kind])
+    if not rows:
+        broken = next((text for text in malformed if text.startswith(f"{kind.ev} ")), "no such line")
+        raise LabError(f"expected a {kind.ev} event in the journal, got: {broken}; the run broke too early, repeat it")
+    return rows[0]
+
+
+def _assemble(read: dict[type[Row], list[Row]], malformed: list[str]) -> Evidence:
+    run = _only(read, RunStart, malformed)
+    roster = _only(read, Roster, malformed)
+    t0 = _only(read, ClockStart, malformed).t0
+    storm_at = min((row.t for row in read[KillCall]), default=t0 + run.windows.kill_at_s)
+    ends = read[RunEnd] or read[Interrupted]
+    # An orchestrator that was killed wrote no end; nobody vouches for what came after its last line.
+    last = ends[0].t if ends else max(row.t for row in chain(*read.values()) if row.node == run.node)
+    end_s = round(last - storm_at, 6)
+    tables: dict[type[Row], tuple[Row, ...]] = {}
+    for kind, rows in read.items():
+        placed = (rebased(row, storm_at) for row in rows)
+        kept = (row for row in placed if row.t <= end_s or row.node == run.node)
+        tables[kind] = tuple(sorted(kept, key=lambda row: (row.t, row.node)))
+    outages = _outages(tables)
+    killed = frozenset(row.victim for row in _of(tables, KillCall))
+    spans = sorted(_suspicions(tables, outages, end_s), key=lambda span: (span.begin, span.node, span.peer))
+    return Evidence(
+        run=run,
+        t0=t0,
+        storm_at=storm_at,
+        end_s=end_s,
+        partial=not read[RunEnd],
+        agents=roster.agents,
+        outages=MappingProxyType(outages),
+        victims=tuple(member.node_id for member in roster.agents if member.node_id in killed),
+        survivors=tuple(member.node_id for member in roster.agents if member.node_id not in outages),
+        tasks=_tasks(tables, run.windows, round(t0 - storm_at, 6), end_s),
+        suspicions=tuple(spans),
+        malformed=tuple(malformed),
+        _tables=MappingProxyType(tables),
+    )
+
+
+def _of(tables: _Tables, kind: type[RowType]) -> tuple[RowType, ...]:
+    return cast("tuple[RowType, ...]", tables[kind])
+
+
+def _outages(tables: _Tables) -> dict[str, Outage]:
+    healing = {row.victim: row.t for row in _of(tables, HealCall)}
+    healed = {row.victim: row.t for row in _of(tables, HealDone)}
+    outages: dict[str, Outage] = {}
+    for row in _of(tables, KillCall):
+        outages.setdefault(row.victim, Outage(row.t, healing.get(row.victim, inf), healed.get(row.victim, inf)))
+    for lost in _of(tables, AgentLost):
+        outages.setdefault(lost.victim, Outage(lost.t))
+    return outages
+
+
+def _phase(windows: Windows) -> Callable[[float], Phase]:
+    deadline_s, rate_s = windows.task_deadline_s, windows.rate_window_s
+    starts: tuple[tuple[float, Phase], ...] = (
+        (rate_s, "tail"), (0.0, "post"), (-deadline_s, "inflight"), (round(-deadline_s - rate_s, 6), "pre"),
+    )  # fmt: skip
+
+    def phase(arrival: float) -> Phase:
+        return next((name for start, name in starts if arrival >= start), "warmup")
+
+    return phase
+
+
+def _tasks(tables: _Tables, windows: Windows, t0_s: float, end_s: float) -> tuple[Task, ...]:
+    phase = _phase(windows)
+    commits: dict[str, list[Answer]] = {}
+    for row in _of(tables, Answer):
+        commits.setdefault(row.task, []).append(row)
+    tasks = []
+    for plan in _of(tables, Scheduled):
+        answers = tuple(commits.get(plan.task, ()))
+        arrival = round(t0_s + plan.at_s, 6)
+        due = round(arrival + windows.task_deadline_s, 6)
+        success = bool(answers) and answers[0].t <= due and is_correct(answers[0].answer, plan.answer)
+        tasks.append(Task(
+            task=plan.task, at_s=plan.at_s, arrival=arrival, phase=phase(arrival), key=plan.answer, shards=plan.shards,
+            commits=answers, success=success, decided=due <= end_s,
+        ))  # fmt: skip
+    return tuple(sorted(tasks, key=lambda task: (task.arrival, task.task)))
+
+
+def _suspicions(tables: _Tables, outages: Mapping[str, Outage], end_s: float) -> Iterator[Suspicion]:
+    """Pair each suspicion with its end; a node's suspicions end with its process."""
+    # The sort is stable: at one instant a suspicion comes before its retraction.
+    changes: list[Suspect | Alive] = [*_of(tables, Suspect), *_of(tables, Alive)]
+    changes.sort(key=lambda row: row.t)
+    held: dict[tuple[str, int, str], Suspect] = {}
+
+    def closed(begin: Suspect, end: float, *, retracted: bool) -> Suspicion:
+        return Suspicion(begin.node, begin.inc, begin.peer, begin.mechanism, begin.t, end, retracted)
+
+    for row in changes:
+        view = (row.node, row.inc // RESTART_STEP, row.peer)
+        if isinstance(row, Suspect):
+            held.setdefault(view, row)
+        elif view in held:
+            yield closed(held.pop(view), row.t, retracted=True)
+    for begin in held.values():
+        outage = outages.get(begin.node)
+        died = outage.begin if outage is not None and begin.inc < RESTART_STEP else inf
+        yield closed(begin, max(begin.t, min(died, end_s)), retracted=False)

@@ -1,0 +1,246 @@
+"""What the terminal view knows: a run as far as its journals have been read, without any drawing or I/O."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator import phases
+from orchestrator.windows import Windows
+
+Event = Mapping[str, Any]
+CURVE_BINS = 240
+"""The goodput curve has this many points over the duration: half a second each in a full-length run."""
+
+
+@dataclass
+class AgentState:
+    """One agent; the first three fields tell the truth, ``suspected_by`` what the others believe."""
+
+    name: str
+    tool: str = "?"
+    serving: bool = False
+    stored: bool = False
+    down_at_s: float | None = None
+    """Journal time of the kill, or of an end that nobody ordered; None while the process should run."""
+    adopted: list[str] = field(default_factory=list)
+    suspected_by: set[str] = field(default_factory=set)
+    owned: int = 0
+    committed: int = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether the process should be running."""
+        return self.down_at_s is None
+
+
+@dataclass
+class TaskState:
+    """One scheduled task and how it ended; ``ended_s`` counts from t0 and stays None while it is open."""
+
+    at_s: float
+    key: str
+    ended_s: float | None = None
+    correct: bool = False
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Correct answers over a stretch of time; both numbers are None before there is anything to count."""
+
+    per_s: float | None = None
+    success: float | None = None
+    """Share of the tasks decided in the stretch whose first answer was correct and in time, 0 to 1."""
+
+
+class LiveState:
+    """Fed with journal events in the order of their time; asked for what a frame shows.
+
+    ``is_correct(answer, key)`` grades; the key comes from the conductor's ``task`` events.
+    """
+
+    def __init__(self, windows: Windows, agents: Sequence[str], is_correct: Callable[[str | None, str], bool]) -> None:
+        self.windows = windows
+        self.agents = {name: AgentState(name) for name in agents}
+        self.run: Event = {}
+        self.start_s = math.inf
+        """Journal time of the first event."""
+        self.t0_s: float | None = None
+        self.ended: str | None = None
+        """Why the run is over: ``finished``, or the reason of an interruption; None while it goes on."""
+        self.ended_at_s: float | None = None
+        """Journal time of that."""
+        self.killed: list[str] = []
+        self.repairs = 0
+        self.takeovers = 0
+        self.curve = [0] * CURVE_BINS
+        """Correct in-deadline answers per bin of the duration, by the time of the answer."""
+        self._is_correct = is_correct
+        self._tasks: dict[str, TaskState] = {}
+        self._open: list[TaskState] = []
+        self._decided: list[tuple[float, bool]] = []
+        self._handlers: dict[str, Callable[[Event], None]] = {
+            "run_start": self._on_run_start,
+            "roster": self._on_roster,
+            "task": self._on_task,
+            "t0": self._on_t0,
+            "agent_start": self._on_agent_start,
+            "init": self._on_init,
+            "task_start": self._on_task_start,
+            "answer": self._on_answer,
+            "suspect": self._on_suspect,
+            "alive": self._on_alive,
+            "repair": self._on_repair,
+            "adopt": self._on_adopt,
+            "unadopt": self._on_unadopt,
+            "kill_call": self._on_kill_call,
+            "fault_failed": self._on_fault_failed,
+            "agent_lost": self._on_agent_lost,
+            "run_end": self._on_run_end,
+            "interrupted": self._on_interrupted,
+        }
+
+    def apply(self, event: Event) -> None:
+        """Take one event; names that the view does not show are passed over."""
+        self.start_s = min(self.start_s, event["t"])
+        handler = self._handlers.get(event["ev"])
+        if handler is not None:
+            handler(event)
+
+    def tick(self, now_s: float) -> None:
+        """Close the tasks whose deadline has passed at this journal time: they count as failed."""
+        if self.t0_s is None:
+            return
+        limit_s = now_s - self.t0_s - self.windows.task_deadline_s
+        while self._open and (self._open[-1].ended_s is not None or self._open[-1].at_s < limit_s):
+            task = self._open.pop()
+            if task.ended_s is None:
+                self._decide(task, task.at_s + self.windows.task_deadline_s, correct=False)
+
+    def since_t0(self, t_s: float) -> float | None:
+        """Seconds from t0 to a journal time; None before the clock has started."""
+        return None if self.t0_s is None else t_s - self.t0_s
+
+    @property
+    def planned_victims(self) -> list[str]:
+        """Whom the scenario kills; empty in a control and before ``run_start`` was read."""
+        return list(self.run.get("victims", ()))
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is known that nobody will be killed."""
+        return bool(self.run) and not self.planned_victims
+
+    def observers_of(self, peer: str) -> int:
+        """How many agents run and could hold an opinion about ``peer``."""
+        return sum(agent.up for agent in self.agents.values()) - self.agents[peer].up
+
+    def suspicions_of(self, peer: str) -> int:
+        """How many running agents hold ``peer`` for dead."""
+        return sum(self.agents[name].up for name in self.agents[peer].suspected_by if name != peer)
+
+    def current(self, now_s: float) -> Rates:
+        """Rates over the last steady-state window before a journal time, in which tasks still arrived."""
+        t_s = self.since_t0(now_s)
+        if t_s is None or t_s <= 0:
+            return Rates()
+        t_s = min(t_s, phases.last_arrival_s(self.windows))
+        length_s = min(self.windows.steady_window_s, t_s)
+        recent = [correct for ended_s, correct in self._decided if t_s - length_s < ended_s <= t_s]
+        per_s = sum(recent) / length_s
+        return Rates(per_s, sum(recent) / len(recent) if recent else None)
+
+    def baseline(self, now_s: float) -> Rates:
+        """Rates over the tasks that arrived in the baseline window, or in what has passed of it."""
+        t_s = self.since_t0(now_s)
+        start_s, end_s = phases.baseline(self.windows)
+        if t_s is None or t_s <= start_s:
+            return Rates()
+        ended = [task for task in self._tasks.values() if start_s <= task.at_s < end_s and task.ended_s is not None]
+        if not ended:
+            return Rates()
+        success = sum(task.correct for task in ended) / len(ended)
+        scheduled = sum(1 for task in self._tasks.values() if start_s <= task.at_s < end_s)
+        return Rates(success * scheduled / self.windows.rate_window_s, success)
+
+    def _decide(self, task: TaskState, ended_s: float, *, correct: bool) -> None:
+        task.ended_s, task.correct = ended_s, correct
+        self._decided.append((ended_s, correct))
+        if correct:
+            bin_index = int(ended_s / self.windows.duration_s * CURVE_BINS)
+            self.curve[min(max(bin_index, 0), CURVE_BINS - 1)] += 1
+
+    def _on_run_start(self, event: Event) -> None:
+        self.run = event
+
+    def _on_roster(self, event: Event) -> None:
+        for row in event["agents"]:
+            self.agents[row["node_id"]].tool = row["tool"]
+
+    def _on_task(self, event: Event) -> None:
+        task = TaskState(event["at_s"], event["answer"])
+        self._tasks[event["task"]] = task
+        self._open.append(task)
+
+    def _on_t0(self, event: Event) -> None:
+        self.t0_s = event["t0"]
+        # The next task to expire is the last of the list, so that closing one is a pop.
+        self._open.sort(key=lambda task: task.at_s, reverse=True)
+
+    def _on_agent_start(self, event: Event) -> None:
+        agent = self.agents[event["node"]]
+        agent.serving, agent.tool = True, event["tool"]
+        if not agent.up:
+            agent.down_at_s = None
+            agent.adopted.clear()
+            # A new process believes that everybody lives.
+            for other in self.agents.values():
+                other.suspected_by.discard(agent.name)
+
+    def _on_init(self, event: Event) -> None:
+        self.agents[event["node"]].stored = True
+
+    def _on_task_start(self, event: Event) -> None:
+        self.agents[event["node"]].owned += 1
+        self.takeovers += bool(event["takeover"])
+
+    def _on_answer(self, event: Event) -> None:
+        self.agents[event["node"]].committed += 1
+        task, ended_s = self._tasks.get(event["task"]), self.since_t0(event["t"])
+        if task is None or task.ended_s is not None or ended_s is None:
+            return
+        in_time = ended_s <= task.at_s + self.windows.task_deadline_s
+        self._decide(task, ended_s, correct=in_time and self._is_correct(event["answer"], task.key))
+
+    def _on_suspect(self, event: Event) -> None:
+        self.agents[event["peer"]].suspected_by.add(event["node"])
+
+    def _on_alive(self, event: Event) -> None:
+        self.agents[event["peer"]].suspected_by.discard(event["node"])
+
+    def _on_repair(self, _event: Event) -> None:
+        self.repairs += 1
+
+    def _on_adopt(self, event: Event) -> None:
+        self.agents[event["node"]].adopted.append(event["tool"])
+
+    def _on_unadopt(self, event: Event) -> None:
+        adopted = self.agents[event["node"]].adopted
+        if event["tool"] in adopted:
+            adopted.remove(event["tool"])
+
+    def _on_kill_call(self, event: Event) -> None:
+        self.agents[event["victim"]].down_at_s = event["t"]
+        self.killed.append(event["victim"])
+
+    def _on_fault_failed(self, event: Event) -> None:
+        self.agents[event["victim"]].down_at_s = None
+
+    def _on_agent_lost(self, event: Event) -> None:
+        self.agents[event["victim"]].down_at_s = event["t"]
+
+    def _on_run_end(self, event: Event) -> None:
+        self.ended, self.ended_at_s = "finished", event["t"]
+
+    def _on_interrupted(self, event: Event) -> None:
+        self.ended, self.ended_at_s = f"interrupted: {event['reason']}", event["t"]

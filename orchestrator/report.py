@@ -1,0 +1,101 @@
+"""Turns the journals of a run into ``failstorm_metrics.json`` and ``report.html``; the journal alone is enough."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator import journal
+from orchestrator.evidence import Evidence
+from orchestrator.report_content import Report, build
+from orchestrator.report_html import render
+from orchestrator.report_summary import print_summary
+from protocols.errors import ConfigError, LabError
+
+__all__ = ["METRICS_FILE", "PAGE_FILE", "Report", "print_summary", "rebuild", "write_report"]
+
+METRICS_FILE = "failstorm_metrics.json"
+PAGE_FILE = "report.html"
+
+
+def write_report(run_dir: Path, copy_to: Path | None = None) -> Report:
+    """Merge the journals of ``run_dir``, compute everything, and write both files beside them.
+
+    The same journal gives the same bytes. A copy of the metrics goes into the folder ``copy_to``. Raises LabError
+    when the journals are missing or end before the clock started, or a file cannot be written.
+    """
+    report = _compute(run_dir, journal.merge(run_dir))
+    _write(report, copy_to)
+    return report
+
+
+def rebuild(run_dir: Path, console: Console | None = None) -> int:
+    """Compute the report of an old run again, show it, and return its exit code (``Report.exit_code``).
+
+    Raises ConfigError when there is no journal in ``run_dir``, LabError as in :func:`write_report`.
+    """
+    merged = run_dir / journal.MERGED_FILE
+    if any(run_dir.glob("workspaces/*/journal.jsonl")) or not merged.exists():
+        if not any(run_dir.glob("**/*.jsonl")):
+            raise ConfigError(f"expected a run with a journal, got {run_dir} without one; see the folders in results/")
+        merged = journal.merge(run_dir)
+    report = _compute(run_dir, merged)
+    _write(report, None)
+    print_summary(report, console or Console())
+    return report.exit_code
+
+
+def _compute(run_dir: Path, merged: Path) -> Report:
+    reader = journal.load(merged)
+    found: dict[str, Any] = {}
+
+    def events() -> Iterator[journal.Event]:
+        for event in reader:
+            if event["ev"] == "run_start":
+                found.update(event)
+            yield event
+
+    evidence = Evidence.from_events(events())
+    sdk = found.get("sdk")
+    return build(run_dir, evidence, sdk if isinstance(sdk, str) else None, reader.torn)
+
+
+def _write(report: Report, copy_to: Path | None) -> None:
+    text = to_json(report.content)
+    # The numbers first: no figure may cost them.
+    write_atomically(report.run_dir / METRICS_FILE, text)
+    if copy_to is not None:
+        write_atomically(copy_to / METRICS_FILE, text)
+    write_atomically(report.run_dir / PAGE_FILE, render(report))
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """JSON that a person can read: one line a key, and one a key inside of it, however long the lists are."""
+
+    def compact(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    entries = []
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            inner = ",\n".join(f"    {compact(name)}: {compact(item)}" for name, item in value.items())
+            entries.append(f"  {compact(key)}: {{\n{inner}\n  }}")
+        else:
+            entries.append(f"  {compact(key)}: {compact(value)}")
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that readers see the old one or the new one, whole; raises LabError when that fails."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise LabError(f"expected to write {path}, got: {error.strerror}; make room or fix its rights") from error

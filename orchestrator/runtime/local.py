@@ -1,0 +1,117 @@
+"""Agents as local processes: started here, killed by chaos, gone when this process is gone."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from agent.membership import RESTART_STEP
+from agent.settings import AgentSettings
+from chaos.targets.process import ProcessTarget
+from orchestrator.run_dir import RunDir
+from protocols.clock import Clock
+from protocols.errors import LabError
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_POLL_S = 0.1
+_STOP_TIMEOUT_S = 3.0
+_KILL_TIMEOUT_S = 5.0
+
+
+class LocalRuntime:
+    """All agents of one run as child processes; ``target`` is what chaos may touch."""
+
+    name = "local"
+
+    def __init__(
+        self, agents: Sequence[AgentSettings], run_dir: RunDir, admin: httpx.AsyncClient, clock: Clock
+    ) -> None:
+        self.target = ProcessTarget(self._respawn)
+        self._agents = {settings.node_id: settings for settings in agents}
+        self._run_dir = run_dir
+        self._admin = admin
+        self._clock = clock
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._lives: dict[str, int] = {}
+
+    async def start(self, timeout_s: float) -> None:
+        """Start all agents and wait until each answers; raises LabError naming the first that does not."""
+        for node in self._agents:
+            self.target.register(node, self._launch(node))
+        deadline = self._clock.now() + timeout_s
+        for node in self._agents:
+            await self._until_ready(node, deadline)
+
+    async def stop(self) -> None:
+        """End all agents: politely first, then by SIGKILL; returns when none is left."""
+        alive = [process for process in self._processes.values() if process.poll() is None]
+        for process in alive:
+            process.terminate()
+        deadline = self._clock.now() + _STOP_TIMEOUT_S
+        while any(process.poll() is None for process in alive) and self._clock.now() < deadline:
+            await self._clock.sleep(_POLL_S / 4)
+        for process in alive:
+            if process.poll() is None:
+                process.kill()
+        for process in alive:
+            await asyncio.to_thread(process.wait, _KILL_TIMEOUT_S)
+        self.target.close()
+
+    def ended(self) -> dict[str, int]:
+        """Agents that are not running, with their wait status as in ``subprocess``."""
+        statuses = {node: process.poll() for node, process in self._processes.items()}
+        return {node: status for node, status in statuses.items() if status is not None}
+
+    def admin_url(self, node: str) -> str:
+        """Base address of an agent's admin port."""
+        settings = self._agents[node]
+        return f"http://{settings.bind_host}:{settings.admin_port}"
+
+    async def _respawn(self, node: str) -> subprocess.Popen[bytes]:
+        process = self._launch(node)
+        await self._until_ready(node, self._clock.now() + 20.0)
+        return process
+
+    def _launch(self, node: str) -> subprocess.Popen[bytes]:
+        life = self._lives.get(node, -1) + 1
+        self._lives[node] = life
+        settings = self._agents[node].model_copy(update={"incarnation": life * RESTART_STEP, "parent_pid": os.getpid()})
+        folder = self._run_dir.workspace(node)
+        folder.mkdir(exist_ok=True)
+        path = (folder / "settings.json").resolve()
+        path.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
+        environment = os.environ | {"PYTHONPATH": str(_CHECKOUT), "PYTHONUNBUFFERED": "1"}
+        with self._run_dir.output(node).open("ab") as output:
+            # A session of its own: Ctrl-C at the terminal reaches the orchestrator alone, which then ends the agents.
+            # Spawned from the main thread, because the death signal follows the thread that spawned.
+            self._processes[node] = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-m", "agent", str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=_CHECKOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        return self._processes[node]
+
+    async def _until_ready(self, node: str, deadline: float) -> None:
+        url = f"{self.admin_url(node)}/status"
+        while self._clock.now() < deadline:
+            status = self._processes[node].poll()
+            if status is not None:
+                raise LabError(
+                    f"expected {node} to start, it ended with status {status}; see {self._run_dir.output(node)}"
+                )
+            try:
+                if (await self._admin.get(url)).status_code == httpx.codes.OK:
+                    return
+            except httpx.TransportError:
+                await self._clock.sleep(_POLL_S)
+        raise LabError(
+            f"expected {node} to serve its admin port in time, it does not; see {self._run_dir.output(node)}"
+        )

@@ -1,0 +1,255 @@
+"""The validated, frozen configuration of one run; its defaults stand here and nowhere else."""
+
+from random import Random
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from agent.settings import DetectorSettings, RecoverySettings
+from chaos import victims
+from orchestrator import phases
+from orchestrator.expectation import Bound, MetricName
+from orchestrator.ports import PortPlan, plan_ports
+from orchestrator.seeds import stream
+from orchestrator.topology import KINDS, Kind
+from orchestrator.windows import Windows
+from protocols import registry
+from protocols.errors import ConfigError
+
+Auto = Literal["auto"]
+GENERATED = "generated"
+"""The value of ``scenario.document`` that has the lab write a document of its own."""
+KEY_VARIABLE = "OPENAI_API_KEY"
+_PLACEHOLDER = "your-key-here"
+_TASKS_PER_S = 8.0
+
+
+def _known_protocol(name: str) -> str:
+    known = registry.names()
+    if name not in known:
+        raise PydanticCustomError("protocol", "one of {known}", {"known": ", ".join(known)})
+    return name
+
+
+class Section(BaseModel):
+    """What all parts have in common: frozen, nothing unknown, no infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class Storm(Section):
+    """The section ``scenario``: who runs, for how long, and who dies when; descriptions say what a value must be."""
+
+    agent_count: int = Field(default=8, ge=1, description="a whole number of agents, 1 or more")
+    protocol: Annotated[str, AfterValidator(_known_protocol)] = "json"
+    kill_fraction: float = Field(
+        default=0.3, ge=0, lt=1, description="the share of agents to kill, from 0 up to but not including 1"
+    )
+    kill_at_s: Annotated[float, Field(gt=0)] | Auto = Field(
+        default="auto", description="seconds after the start, above 0, or auto (half of the duration)"
+    )
+    duration: float = Field(
+        default=120.0, ge=phases.SHORTEST_RUN_S, le=86_400, description="a number of seconds from 4 to 86400"
+    )
+    warmup_s: Annotated[float, Field(ge=0)] | Auto = Field(default="auto", description="seconds, 0 or more, or auto")
+    seed: int = Field(default=1, ge=0, description="a whole number, 0 or more")
+    topology: Kind = Field(default="mesh", description=f"one of {', '.join(KINDS)}")
+    replication: int = Field(default=2, ge=1, description="a whole number of copies, 1 or more")
+    document: str = Field(default=GENERATED, min_length=1, description="'generated' or the path of a Gaia document")
+    fragments: int = Field(default=400, ge=10, le=100_000, description="a whole number of fragments from 10 to 100000")
+    task_rate: Annotated[float, Field(gt=0, le=1000)] | Auto = Field(
+        default=_TASKS_PER_S, description="tasks per second over the whole mesh, above 0 and up to 1000, or auto"
+    )
+    task_deadline_s: Annotated[float, Field(gt=0)] | Auto = Field(
+        default="auto", description="seconds above 0, or auto"
+    )
+    step_work_ms: Annotated[float, Field(ge=0)] | Auto = Field(
+        default="auto", description="milliseconds, 0 or more, or auto"
+    )
+    heal: Annotated[float, Field(gt=0)] | Auto | None = Field(
+        default=None, description="seconds above 0 from the kill to the restart of the victims, auto, or null for never"
+    )
+
+
+class Model(Section):
+    """The section ``llm.model``: what the agents reason with."""
+
+    type: Literal["local", "openai"] = Field(default="local", description="one of local, openai")
+    name: str = Field(default="rules", description="the name of a model")
+    openai_api_key: SecretStr | None = Field(default=None, exclude=True, description="a text")
+    """Never written anywhere: it is left out of every dump."""
+
+
+class Llm(Section):
+    """The section ``llm``."""
+
+    model: Model = Field(default_factory=Model)
+
+
+class Output(Section):
+    """The section ``output``: where the evidence goes."""
+
+    results_dir: str = Field(default="results", min_length=1, description="the path of a folder")
+
+
+class Network(Section):
+    """The section ``network``: where the loopback ports begin."""
+
+    base_port: int | Auto = Field(default="auto", description="a port number, or auto (9000, from 90 agents on 9100)")
+    admin_base_port: int = Field(default=10_000, description="a port number")
+
+
+class Scenario(Section):
+    """One run as the user wants it; every instance can be run, as far as configuration goes.
+
+    Values may be ``auto``; the properties give what that means, and :meth:`resolved` writes it down. Constructing one
+    raises pydantic.ValidationError for a single wrong value and ConfigError for values that do not fit each other.
+    """
+
+    storm: Storm = Field(default_factory=Storm, alias="scenario")
+    recovery: RecoverySettings = Field(default_factory=RecoverySettings)
+    detector: DetectorSettings = Field(default_factory=DetectorSettings)
+    llm: Llm = Field(default_factory=Llm)
+    expect: dict[MetricName, Bound] = Field(default_factory=dict)
+    output: Output = Field(default_factory=Output)
+    network: Network = Field(default_factory=Network)
+
+    @property
+    def windows(self) -> Windows:
+        """The phases of the run, seconds."""
+        storm = self.storm
+        return phases.fit(
+            phases.Wishes(
+                storm.duration, _explicit(storm.warmup_s), _explicit(storm.kill_at_s), _explicit(storm.task_deadline_s)
+            )
+        )
+
+    @property
+    def victim_count(self) -> int:
+        """Round-half-up of agents times fraction."""
+        return victims.count(self.storm.agent_count, self.storm.kill_fraction)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether nobody is killed."""
+        return self.victim_count == 0
+
+    @property
+    def replication(self) -> int:
+        """Copies of each fragment: as many as asked for, and no more than there are agents."""
+        return min(self.storm.replication, self.storm.agent_count)
+
+    @property
+    def task_rate_per_s(self) -> float:
+        """Tasks per second over the whole mesh."""
+        return _or(self.storm.task_rate, _TASKS_PER_S)
+
+    @property
+    def step_work_ms(self) -> float:
+        """Service time of one step: 200 ms at full length, scaled, 20 ms at least."""
+        return _or(self.storm.step_work_ms, round(max(20.0, 200 * self.storm.duration / phases.FULL_DURATION_S), 6))
+
+    @property
+    def heal_after_s(self) -> float | None:
+        """Seconds from the kill to the restart; None for never. Automatic: 15 s scaled, 5 s at least.
+
+        Five seconds leave the survivors twice the detector's bound of 2.5 s before a victim returns.
+        """
+        if self.storm.heal is None:
+            return None
+        return _or(self.storm.heal, round(max(5.0, 15 * self.storm.duration / phases.FULL_DURATION_S), 6))
+
+    @property
+    def ports(self) -> PortPlan:
+        """The loopback ports of the run."""
+        base = self.network.base_port
+        return plan_ports(self.storm.agent_count, None if base == "auto" else base, self.network.admin_base_port)
+
+    def rng(self, purpose: str) -> Random:
+        """Return this run's random source for one purpose."""
+        return stream(self.storm.seed, purpose)
+
+    def resolved(self) -> "Scenario":
+        """Return the same run with a number in the place of each ``auto``, and without the key.
+
+        ``kill_at_s`` of a control stays ``auto``: it has no kill, and asking for one is refused.
+        """
+        windows = self.windows
+        storm = self.storm.model_copy(
+            update={
+                "kill_at_s": "auto" if self.is_control else windows.kill_at_s,
+                "warmup_s": windows.warmup_s,
+                "task_deadline_s": windows.task_deadline_s,
+                "replication": self.replication,
+                "task_rate": self.task_rate_per_s,
+                "step_work_ms": self.step_work_ms,
+                "heal": self.heal_after_s,
+            }
+        )
+        model = self.llm.model.model_copy(update={"openai_api_key": None})
+        network = self.network.model_copy(update={"base_port": self.ports.conductor})
+        return self.model_copy(update={"storm": storm, "llm": Llm(model=model), "network": network})
+
+    def to_mapping(self) -> dict[str, JsonValue]:
+        """Return the resolved scenario as it stands in the journal; ``Scenario.model_validate`` reads it back."""
+        return self.resolved().model_dump(mode="json", by_alias=True)
+
+    def to_yaml(self) -> str:
+        """Return the resolved scenario as a file that ``--config`` accepts."""
+        return yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Scenario":
+        _refuse_openai(self.llm.model)
+        self._check_victims()
+        windows = self.windows
+        heal_at_s = None if self.heal_after_s is None else windows.kill_at_s + self.heal_after_s
+        if heal_at_s is not None and heal_at_s >= windows.duration_s:
+            raise ConfigError(
+                f"scenario.heal: expected the restart before the end of the run at {windows.duration_s:g} s, got "
+                f"{heal_at_s:g} s; set it below {windows.duration_s - windows.kill_at_s:g}, or raise scenario.duration"
+            )
+        _ = self.ports
+        return self
+
+    def _check_victims(self) -> None:
+        storm, number = self.storm, self.victim_count
+        share = f"{storm.kill_fraction:g} of {storm.agent_count} agents"
+        if number == storm.agent_count:
+            raise ConfigError(
+                f"scenario.kill_fraction: expected a survivor, but {share} is {number} after rounding, all of them; "
+                f"lower it, or raise scenario.agent_count"
+            )
+        if number == 0 and storm.kill_at_s != "auto":
+            raise ConfigError(
+                f"scenario.kill_at_s: expected somebody to kill at {storm.kill_at_s:g} s, but {share} rounds to 0; "
+                f"raise scenario.kill_fraction, or leave scenario.kill_at_s at auto for a control"
+            )
+        if number and storm.duration < phases.SHORTEST_STORM_S:
+            raise ConfigError(
+                f"scenario.duration: expected {phases.SHORTEST_STORM_S:g} s or more for a storm, got "
+                f"{storm.duration:g}, where half a rate window is shorter than the least task deadline of 2 s; "
+                f"lengthen it, or set scenario.kill_fraction to 0 for a control"
+            )
+
+
+def _explicit(value: float | Auto) -> float | None:
+    return None if value == "auto" else value
+
+
+def _or(value: float | Auto, automatic: float) -> float:
+    return automatic if value == "auto" else value
+
+
+def _refuse_openai(model: Model) -> None:
+    if model.type != "openai":
+        return
+    key = model.openai_api_key.get_secret_value() if model.openai_api_key else ""
+    if key in ("", _PLACEHOLDER):
+        raise ConfigError(
+            f"llm.model.type: expected a key for openai, but none came; set the environment variable {KEY_VARIABLE}, "
+            f"or set llm.model.type to local"
+        )
+    raise ConfigError("llm.model.type: expected local, got openai, which is not built yet; set it to local")

@@ -1,0 +1,1 @@
+"""The Gaia workload: document, shards, tasks and grading."""

@@ -1,0 +1,1 @@
+"""What two processes of the lab must agree on: messages, wire, adapters, clock, errors."""

@@ -1,0 +1,128 @@
+"""The one seam between the mesh and a protocol: send a message, receive a message, and what else a protocol can."""
+
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from protocols.clock import Clock
+from protocols.message import Message
+from protocols.wire import ByteCounter, attribute, listen
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a node serves its protocol."""
+
+    host: str
+    port: int
+
+
+Resolver = Callable[[str], Endpoint]
+"""Node id → endpoint; asked each time, because a name may move to another address. Raises ``LookupError``."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Bounds on one exchange, seconds."""
+
+    connect_s: float = 0.5
+    ack_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answers at an address: its name, and which life of it."""
+
+    node_id: str
+    incarnation: int
+
+
+@dataclass(frozen=True)
+class AdapterContext:
+    """Everything an adapter may use of its surroundings."""
+
+    identity: Identity
+    resolve: Resolver
+    clock: Clock
+    counter: ByteCounter
+    workspace: Path
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def listen(self) -> socket.socket:
+        """A listening socket on this node's own fixed port, its bytes counted; raises ``OSError``."""
+        endpoint = self.resolve(self.identity.node_id)
+        return listen(endpoint.host, endpoint.port, self.counter)
+
+
+class BaseProtocolAdapter(ABC):
+    """Our messages on one protocol's wire: translation and nothing else.
+
+    No retries, no sleeps, no counting, no decisions: those live once, in ``agent/``. Only :meth:`send_message` and
+    :meth:`receive_message` are compulsory. All calls raise errors of ``protocols.errors.ProtocolError``.
+    """
+
+    name: ClassVar[str]
+    """What the user types: ``PROTOCOL=<name>``."""
+    distribution: ClassVar[str]
+    """The package that speaks the protocol; its version goes into the results."""
+
+    def __init__(self, context: AdapterContext) -> None:
+        self.context = context
+
+    @abstractmethod
+    async def send_message(self, dest: str, content: Message) -> None:
+        """Deliver ``content`` to the node ``dest``; returns on the receiver's receipt, before the work starts.
+
+        Sending again with the same ``message_id`` is allowed. Raises PeerUnreachableError, PeerTimeoutError,
+        PeerRejectedError.
+        """
+
+    @abstractmethod
+    async def receive_message(self) -> Message:
+        """The next message that a peer has delivered to this node; waits for one."""
+
+    async def start(self) -> None:
+        """Serve this node's own port; returns when it accepts connections."""
+
+    async def close(self) -> None:
+        """Stop serving and free every socket and task."""
+
+    async def connect(self, peer: str) -> Identity | None:
+        """Make a link: the protocol's full discovery and handshake, and the check of who answers.
+
+        None when the protocol has no notion of it; the mesh then asks with a message of its own. Raises
+        IdentityError when another node answers.
+        """
+        return None
+
+    async def disconnect(self, peer: str) -> None:
+        """Give up what :meth:`connect` or a message to ``peer`` left open."""
+
+    async def probe(self, peer: str) -> None:
+        """Ask for a sign of life by the protocol's own means; raises ProtocolError when there is none.
+
+        The default is for protocols without any: a bare connection to the peer's port does not prove life (a frozen
+        process still accepts), so the mesh falls back to an echo message.
+        """
+        raise NotImplementedError
+
+    async def watch(self, peer: str) -> str:
+        """Wait for the protocol's own evidence of the peer's death and return what it was.
+
+        Only for protocols that keep a stream or connection by themselves; the default says there is none.
+        """
+        raise NotImplementedError
+
+    async def resume(self, peer: str) -> None:
+        """After a cut, fetch by the protocol's own means what was missed from ``peer``; nothing by default."""
+
+
+def accept(content: Message) -> None:
+    """To be called by an adapter for each message as it arrives, in the context of the request that brought it.
+
+    Lets the byte count know whose exchange this is.
+    """
+    attribute(content.traffic, content.sender)

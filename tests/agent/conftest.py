@@ -1,0 +1,30 @@
+"""Runs the agent's asynchronous tests in virtual time and gives them a mesh in memory."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.agent.lab import Lab
+from tests.agent.virtual_time import run_virtually
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine function in virtual time; it must not leave a task behind."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    run_virtually(pyfuncitem.obj(**arguments))
+    return True
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path) -> Callable[..., Lab]:
+    """A mesh in memory, described as :class:`tests.agent.lab.Lab` says."""
+
+    def make(**wishes: object) -> Lab:
+        return Lab(tmp_path, **wishes)  # type: ignore[arg-type]
+
+    return make

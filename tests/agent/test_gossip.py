@@ -1,0 +1,200 @@
+"""Gossip between memberships: all survivors come to one view, whatever the order, and the living clear their names."""
+
+import random
+from collections import deque
+from collections.abc import Iterable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.membership import RESTART_STEP, Decision, Membership, News, Refute, Restore, Suspect, Tell
+from agent.settings import DetectorSettings
+
+PEERS = ("b", "c", "d", "e", "f")
+
+
+def membership(**wishes: object) -> Membership:
+    """The view of ``a``."""
+    return Membership("a", 0, PEERS, DetectorSettings.model_validate(wishes))
+
+
+def picture(view: Membership) -> dict[str, tuple[int, bool]]:
+    """All that a membership believes of its peers: incarnation and life."""
+    return {peer: (record.incarnation, record.alive) for peer, record in view._records.items()}
+
+
+NEWS = st.lists(
+    st.builds(
+        News,
+        peer=st.sampled_from(PEERS),
+        incarnation=st.sampled_from([0, 1, 2, RESTART_STEP, RESTART_STEP + 1]),
+        alive=st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+@given(items=NEWS, data=st.data())
+def test_any_order_and_duplication_of_news_ends_in_the_same_view(items: list[News], data: st.DataObject) -> None:
+    """What a membership believes depends on what it was told, not on when or how often."""
+    first, second = membership(), membership()
+    first.told(items)
+    again = data.draw(st.lists(st.sampled_from(items), max_size=5)) if items else []
+    for news in data.draw(st.permutations([*items, *again])):
+        second.told([news])
+    assert picture(first) == picture(second)
+
+
+@given(items=NEWS, more=NEWS)
+def test_what_is_believed_is_passed_on_and_nothing_else(items: list[News], more: list[News]) -> None:
+    """Who hears only what this agent passes on ends in this agent's view; old news is not passed on at all."""
+    first, second = membership(), membership()
+    for news in (*items, *more):
+        passed_on = [decision.news for decision in first.told([news]) if isinstance(decision, Tell)]
+        assert passed_on in ([], [news])
+        second.told(passed_on)
+    assert picture(first) == picture(second)
+    assert not first.told([*items, *more])
+
+
+@given(items=NEWS)
+def test_a_view_tells_a_newcomer_everything(items: list[News]) -> None:
+    """A newcomer who is told the view believes what its teller believes."""
+    teller, newcomer = membership(), Membership("z", 0, ("a", *PEERS), DetectorSettings())
+    teller.told(items)
+    newcomer.told(teller.view())
+    assert {peer: known for peer, known in picture(newcomer).items() if peer != "a"} == picture(teller)
+    assert newcomer.is_alive("a")
+
+
+class Village:
+    """N memberships whose Tells travel in any order, some of them twice."""
+
+    def __init__(self, size: int, order: random.Random) -> None:
+        self.names = [f"n{number}" for number in range(size)]
+        self.views = {
+            name: Membership(name, 0, [other for other in self.names if other != name], DetectorSettings())
+            for name in self.names
+        }
+        self.dead: list[str] = []
+        self._post: deque[tuple[str, str, News]] = deque()
+        self._order = order
+
+    def carry_out(self, who: str, decisions: Iterable[Decision]) -> None:
+        """Send what ``who`` wants told: a ring with one chord is the mesh."""
+        size, place = len(self.names), self.names.index(who)
+        links = [self.names[(place + step) % size] for step in (1, -1, size // 2)]
+        for decision in decisions:
+            if isinstance(decision, Tell):
+                self._post.extend((who, peer, decision.news) for peer in ([decision.peer] if decision.peer else links))
+
+    def settle(self) -> None:
+        """Deliver until nobody has anything left to say."""
+        while self._post:
+            self._post.rotate(self._order.randrange(len(self._post)))
+            sender, peer, news = self._post.popleft()
+            if peer not in self.dead:
+                for _ in range(self._order.choice((1, 1, 2))):
+                    self.carry_out(peer, self.views[peer].told([news], sender))
+
+    def survivors_views(self) -> list[dict[str, bool]]:
+        """Who is alive, as each survivor sees it."""
+        living = [name for name in self.names if name not in self.dead]
+        return [{name: name == me or self.views[me].is_alive(name) for name in self.names} for me in living]
+
+
+@settings(deadline=None)
+@given(size=st.integers(4, 9), seed=st.integers(0, 10_000), accusations=st.integers(0, 8), data=st.data())
+def test_survivors_agree_and_refutation_wins_over_accusation(
+    size: int, seed: int, accusations: int, data: st.DataObject
+) -> None:
+    """Once the gossip is quiet, all survivors agree, the dead are suspected, and no accusation of the living stands."""
+    village = Village(size, random.Random(seed))
+    village.dead = [data.draw(st.sampled_from(village.names))] if data.draw(st.booleans()) else []
+    living = [name for name in village.names if name not in village.dead]
+    for _ in range(accusations):
+        accuser, accused = data.draw(st.sampled_from(living)), data.draw(st.sampled_from(living))
+        if accuser != accused:
+            village.views[accuser].doubted(accused, "request")
+            village.carry_out(accuser, village.views[accuser].missed(accused, "request"))
+        if data.draw(st.booleans()):
+            village.settle()
+    for victim in village.dead:
+        witness = living[0]
+        village.views[witness].doubted(victim, "request")
+        village.carry_out(witness, village.views[witness].missed(victim, "request"))
+    village.settle()
+    truth = {name: name not in village.dead for name in village.names}
+    assert village.survivors_views() == [truth] * len(living)
+
+
+def test_an_accused_agent_refutes_once_and_tells_everybody() -> None:
+    """The accused lives on under the next incarnation; the same accusation again is answered, not refuted again."""
+    view = membership()
+    assert view.told([News("a", 0, alive=False)]) == [Refute(1), Tell(News("a", 1, alive=True))]
+    assert view.told([News("a", 0, alive=False)]) == []
+    assert view.told([News("a", 1, alive=False)]) == [Refute(2), Tell(News("a", 2, alive=True))]
+    assert view.told([News("a", 7, alive=True)]) == []
+
+
+def test_an_old_accusation_is_answered_to_the_accuser_alone() -> None:
+    """If the refutation got lost on its way, the accuser hears it when it accuses again."""
+    view = membership()
+    view.told([News("a", 0, alive=False)], "b")
+    assert view.told([News("a", 0, alive=False)], "c") == [Tell(News("a", 1, alive=True), "c")]
+
+
+def test_a_suspect_that_lives_can_only_refute_by_itself() -> None:
+    """A sign of life does not clear a suspect: it is told, and comes back under its next incarnation."""
+    view = membership()
+    view.told([News("b", 0, alive=False)])
+    assert view.heard("b") == [Tell(News("b", 0, alive=False), "b")]
+    assert not view.is_alive("b")
+    assert view.told([News("b", 1, alive=True)]) == [
+        Restore("b", 1, "gossip", restarted=False),
+        Tell(News("b", 1, alive=True)),
+    ]
+
+
+def test_a_restarted_suspect_is_restored_and_reported_as_restarted() -> None:
+    """The next life of a suspect is told from a refutation by its incarnation."""
+    view = membership()
+    view.told([News("b", 2, alive=False)])
+    assert view.introduced("b", RESTART_STEP)[0] == Restore("b", RESTART_STEP, "gossip", restarted=True)
+
+
+def test_a_restart_that_nobody_noticed_is_a_death_and_a_return() -> None:
+    """What the old life was doing is lost even if nobody missed it: it is suspected, then restored, then told on."""
+    view = membership()
+    decisions = view.introduced("b", RESTART_STEP)
+    assert decisions == [
+        Suspect("b", 0, "gossip"),
+        Restore("b", RESTART_STEP, "gossip", restarted=True),
+        Tell(News("b", RESTART_STEP, alive=True)),
+    ]
+    assert view.is_alive("b")
+
+
+def test_a_restart_begins_with_a_clean_slate() -> None:
+    """Misses of the old life do not count against the new one."""
+    view = membership(misses=2)
+    view.missed("b")
+    view.introduced("b", RESTART_STEP)
+    assert view.missed("b") == []
+    assert view.is_alive("b")
+
+
+def test_a_confirmation_asked_of_the_old_life_does_not_condemn_the_new_one() -> None:
+    """A confirming probe that was out when the peer came back says nothing about its new incarnation."""
+    view = membership()
+    view.doubted("b", "request")
+    view.introduced("b", RESTART_STEP)
+    assert view.missed("b", "request") == []
+    assert view.is_alive("b")
+
+
+def test_an_introduction_under_the_known_incarnation_is_no_news() -> None:
+    """At the start everybody says hello to everybody; nothing is told on."""
+    view = membership()
+    assert view.introduced("b", 0) == []
+    assert view.introduced("stranger", 5) == []

@@ -1,0 +1,217 @@
+"""The failure detector as a pure state machine: complete, accurate, and at a cost that does not grow."""
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from agent.membership import (
+    Decision,
+    Mechanism,
+    Membership,
+    News,
+    Probe,
+    Restore,
+    Suspect,
+    Tell,
+)
+from agent.settings import DetectorSettings
+
+PEERS = ("b", "c", "d", "e", "f")
+
+
+def detector(**wishes: object) -> DetectorSettings:
+    """Settings with these wishes."""
+    return DetectorSettings.model_validate(wishes)
+
+
+def membership(peers: Sequence[str] = PEERS, **wishes: object) -> Membership:
+    """The view of ``a``."""
+    return Membership("a", 0, peers, detector(**wishes))
+
+
+def probed(decisions: Iterable[Decision]) -> list[str]:
+    """Whom these decisions probe."""
+    return [decision.peer for decision in decisions if isinstance(decision, Probe)]
+
+
+def picture(view: Membership) -> dict[str, tuple[int, bool]]:
+    """All that a membership believes of its peers: incarnation and life."""
+    return {peer: (record.incarnation, record.alive) for peer, record in view._records.items()}
+
+
+@given(
+    link_count=st.integers(1, 12),
+    fanout=st.integers(1, 6),
+    misses=st.integers(1, 4),
+    dead_from=st.integers(0, 20),
+    data=st.data(),
+)
+def test_a_dead_link_is_suspected_in_time(
+    link_count: int, fanout: int, misses: int, dead_from: int, data: st.DataObject
+) -> None:
+    """With no more than ``fanout`` links a crash is suspected after ``misses`` beats; with more, after bounded turns.
+
+    However the other links answer: they may miss probes, be suspected and come back as they like.
+    """
+    links = [f"p{number}" for number in range(link_count)]
+    victim = data.draw(st.sampled_from(links))
+    view = membership(links, misses=misses, fanout=fanout)
+    others_first = -(-misses * (link_count - 1) // fanout) + 1
+    between_two = -(-(link_count - 1) // fanout) + 1
+    bound = misses if link_count <= fanout else others_first + (misses - 1) * between_two
+    for beat in range(dead_from + bound):
+        for peer in probed(view.due_probes(links)):
+            answers = beat < dead_from if peer == victim else data.draw(st.booleans())
+            decisions = view.heard(peer) if answers else view.missed(peer)
+            if not answers and peer != victim and not view.is_alive(peer):
+                view.told([News(peer, picture(view)[peer][0] + 1, alive=True)])
+            assert beat >= dead_from or Suspect(victim, 0, "probe") not in decisions
+    assert not view.is_alive(victim)
+
+
+@given(
+    link_count=st.integers(0, 60), fanout=st.integers(1, 6), suspect_count=st.integers(0, 60), beats=st.integers(1, 5)
+)
+def test_the_cost_of_a_beat_does_not_grow_with_the_mesh(
+    link_count: int, fanout: int, suspect_count: int, beats: int
+) -> None:
+    """At most ``fanout`` live links and one suspect are probed per interval, nobody twice."""
+    links = [f"p{number}" for number in range(link_count)]
+    view = membership(links, fanout=fanout, misses=3)
+    view.told(News(peer, 0, alive=False) for peer in links[:suspect_count])
+    for _ in range(beats):
+        chosen = probed(view.due_probes(links))
+        assert len(chosen) <= fanout + 1
+        assert len(set(chosen)) == len(chosen)
+        assert sum(view.is_alive(peer) for peer in chosen) <= fanout
+        for peer in chosen[::2]:
+            view.missed(peer)
+
+
+@given(link_count=st.integers(1, 30), fanout=st.integers(1, 6))
+def test_calm_links_take_turns(link_count: int, fanout: int) -> None:
+    """While all answer, every link is probed within ceil(links / fanout) beats, again and again."""
+    links = [f"p{number}" for number in range(link_count)]
+    view = membership(links, fanout=fanout)
+    for _ in range(3):
+        turn = [probed(view.due_probes(links)) for _ in range(-(-link_count // fanout))]
+        assert {peer for chosen in turn for peer in chosen} == set(links)
+
+
+def test_suspects_are_probed_in_turn_so_that_they_can_be_found_back() -> None:
+    """One suspect per beat, each in its turn, whether it is a link or not."""
+    view = membership()
+    view.told([News("c", 0, alive=False), News("e", 0, alive=False)])
+    assert [probed(view.due_probes(["b"])) for _ in range(3)] == [["b", "c"], ["b", "e"], ["b", "c"]]
+
+
+class Detector(RuleBasedStateMachine):
+    """One detector under any evidence, beside the simplest model of what may make it suspect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view = membership(misses=3)
+        self.streak = dict.fromkeys(PEERS, 0)
+        self.asked: dict[str, Mechanism] = {}
+
+    peers = st.sampled_from(PEERS)
+
+    @rule(peer=peers)
+    def hear(self, peer: str) -> None:
+        """A sign of life ends the streak; a suspect is told that it is held for dead, and nothing else happens."""
+        was_alive = self.view.is_alive(peer)
+        incarnation = picture(self.view)[peer][0]
+        expected = [] if was_alive else [Tell(News(peer, incarnation, alive=False), peer)]
+        assert self.view.heard(peer) == expected
+        self.streak[peer] = 0
+        self.asked.pop(peer, None)
+
+    @rule(peer=peers)
+    def miss(self, peer: str) -> None:
+        """Only the last of ``misses`` routine misses in a row makes a suspicion, and it makes one."""
+        was_alive = self.view.is_alive(peer)
+        decisions = self.view.missed(peer)
+        self.streak[peer] += was_alive
+        assert [type(decision) for decision in decisions] == (
+            [Suspect, Tell] if was_alive and self.streak[peer] >= 3 else []
+        )
+
+    @rule(peer=peers, mechanism=st.sampled_from(["request", "tcp", "watch"]))
+    def doubt(self, peer: str, mechanism: Mechanism) -> None:
+        """Evidence calls for one confirming probe, and for no second one while the first is out."""
+        expected = [Probe(peer, mechanism)] if self.view.is_alive(peer) and peer not in self.asked else []
+        assert self.view.doubted(peer, mechanism) == expected
+        if expected:
+            self.asked[peer] = mechanism
+
+    @rule(peer=peers, stale=st.sampled_from(["request", "tcp", "watch"]))
+    def fail_confirmation(self, peer: str, stale: Mechanism) -> None:
+        """A failed confirmation makes a suspicion that names its evidence; one that life has overtaken makes none."""
+        mechanism = self.asked.pop(peer, None)
+        was_alive, incarnation = self.view.is_alive(peer), picture(self.view)[peer][0]
+        decisions = self.view.missed(peer, mechanism or stale)
+        if mechanism is None or not was_alive:
+            assert decisions == []
+            return
+        assert decisions == [Suspect(peer, incarnation, mechanism), Tell(News(peer, incarnation, alive=False))]
+        self.streak[peer] += 1
+
+    @rule(peer=peers, newer=st.integers(-1, 2), alive=st.booleans())
+    def tell(self, peer: str, newer: int, alive: bool) -> None:  # noqa: FBT001 - drawn, not called
+        """News count when they say more than is known: a later incarnation, or the death of the known one."""
+        known, was_alive = picture(self.view)[peer]
+        news = News(peer, known + newer, alive)
+        decisions = self.view.told([news])
+        if newer > 0 and alive:
+            expected = [Restore(peer, known + newer, "gossip", restarted=False)] if not was_alive else []
+            assert decisions == [*expected, Tell(news)]
+            self.streak[peer] = 0
+            self.asked.pop(peer, None)
+        elif newer >= 0 and not alive and was_alive:
+            assert decisions == [Suspect(peer, known + newer, "gossip"), Tell(news)]
+        elif newer > 0 and not alive:
+            assert decisions == [Tell(news)]
+        else:
+            assert decisions == []
+
+    @invariant()
+    def everyone_is_either_alive_or_suspect(self) -> None:
+        """The two lists share out the roster, in its order."""
+        assert sorted((*self.view.alive, *self.view.suspects)) == sorted(PEERS)
+        assert list(self.view.alive) == [peer for peer in PEERS if self.view.is_alive(peer)]
+
+
+TestDetector = Detector.TestCase
+TestDetector.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_mode_probe_ignores_all_other_evidence() -> None:
+    """Probes only: a failed request, a broken connection or a broken stream calls for nothing."""
+    view = membership(mode="probe")
+    assert [view.doubted("b", mechanism) for mechanism in ("request", "tcp", "watch")] == [[], [], []]
+    assert view.missed("b") == []
+    assert view.missed("b") == [Suspect("b", 0, "probe"), Tell(News("b", 0, alive=False))]
+
+
+@pytest.mark.parametrize("mode", ["common", "tcp", "native"])
+def test_the_other_modes_confirm_before_they_suspect(mode: str) -> None:
+    """Evidence alone makes no suspicion; the confirming probe decides."""
+    view = membership(mode=mode)
+    assert view.doubted("b", "request") == [Probe("b", "request")]
+    assert view.is_alive("b")
+    assert view.heard("b") == []
+    assert view.doubted("b", "request") == [Probe("b", "request")]
+    assert view.missed("b", "request")[0] == Suspect("b", 0, "request")
+
+
+def test_strangers_are_not_alive_and_no_evidence_counts_for_or_against_them() -> None:
+    """Names that the roster does not have leave no trace."""
+    view = membership()
+    assert not view.is_alive("z")
+    assert view.heard("z") == []
+    assert view.doubted("z", "request") == []
+    assert view.told([News("z", 3, alive=False), News("z", 4, alive=True)]) == []
+    assert probed(view.due_probes(["z"])) == []

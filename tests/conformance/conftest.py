@@ -1,0 +1,29 @@
+"""Every test here runs once for each registered protocol, in an arena that must be left empty."""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocols import registry
+
+from .arena import Arena, holdings
+
+
+@pytest.fixture(params=registry.names())
+def protocol(request: pytest.FixtureRequest) -> str:
+    """Every registered protocol, one after the other."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def arena(protocol: str, tmp_path: Path) -> Iterator[Arena]:
+    """An arena that must leave no task, open file or thread behind, whatever happened in it."""
+    before = holdings()
+    made = Arena(protocol, tmp_path)
+    yield made
+    made.leave()
+    gc.collect()
+    assert holdings() == before, "expected every socket, file and thread to be given back"
