@@ -1,6 +1,7 @@
 """Has a step done by a peer: request, receipt, result; and again by another when the peer dies."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,31 +131,36 @@ class Exchange:
         errand.peer = peer
         errand.lost.clear()
         errand.attempts += 1
-        remaining_s = errand.step.give_up_at - self._clock.now()
-        if remaining_s <= 0:
+        if self._clock.now() >= errand.step.give_up_at:
             raise StepFailedError(errand.step.step_id, "too_late")
         if peer == self._settings.node_id:
             return await self._do_it_here(errand)
-        if not await self._answered(errand, peer, remaining_s):
+        if not await self._answered(errand, peer):
             errand.passed_over.append(peer)
             raise UnansweredError(peer)
         return self._unpack(errand, peer, errand.result.result())
 
-    async def _answered(self, errand: Errand, peer: str, remaining_s: float) -> bool:
+    async def _answered(self, errand: Errand, peer: str) -> bool:
         """Publish and wait: False once the peer is suspected, refuses, or takes too long."""
         publish = asyncio.ensure_future(self._publish(errand, peer))
         lost = asyncio.ensure_future(errand.lost.wait())
         ended: set[asyncio.Future[Any]] = {lost, errand.result}
         try:
             # Bounded by the timeouts of connect and acknowledgement; a suspicion ends it earlier.
-            await asyncio.wait({publish, *ended}, return_when=asyncio.FIRST_COMPLETED)
+            await self._wait({publish, *ended}, errand, math.inf)
             delivered = publish.done() and _succeeded(publish)
-            patience_s = min(self._attempt_timeout_s, remaining_s) if delivered else self._verdict_s
-            await asyncio.wait(ended, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            await self._wait(ended, errand, self._attempt_timeout_s if delivered else self._verdict_s)
+            if errand.result.done():
+                # An answer may overtake its receipt, and the receipt of a repair is evidence.
+                await self._wait({publish, lost}, errand, self._verdict_s)
         finally:
             publish.cancel()
             lost.cancel()
         return errand.result.done()
+
+    async def _wait(self, ends: set[asyncio.Future[Any]], errand: Errand, patience_s: float) -> None:
+        left_s = max(0.0, errand.step.give_up_at - self._clock.now())
+        await asyncio.wait(ends, timeout=min(patience_s, left_s), return_when=asyncio.FIRST_COMPLETED)
 
     async def _do_it_here(self, errand: Errand) -> JsonObject:
         if self.execute_locally is None:

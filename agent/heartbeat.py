@@ -144,17 +144,25 @@ class HeartbeatMonitor:
             self._sending[peer] = None
             self._spawn(self._send_news(peer))
 
-    async def _send_news(self, peer: str, news: list[News]) -> None:
-        message = self._mesh.message(peer, "membership", Traffic.MEMBERSHIP, _body(news))
-        for _ in range(_NEWS_ATTEMPTS):
-            try:
-                await self._mesh.send(message)
-            except ProtocolError:  # the mesh has reported it as evidence already
-                if not self._membership.is_alive(peer):
-                    return
-                await self._clock.sleep(self._settings.interval_s)
-            else:
-                return
+    async def _send_news(self, peer: str) -> None:
+        attempts = 0
+        try:
+            while self._outbox.get(peer):
+                news = self._outbox.pop(peer)
+                try:
+                    await self._mesh.send(
+                        self._mesh.message(peer, "membership", Traffic.MEMBERSHIP, _body(news.values()))
+                    )
+                except ProtocolError:  # the mesh has reported it as evidence already
+                    attempts += 1
+                    if attempts == _NEWS_ATTEMPTS or not self._membership.is_alive(peer):
+                        return
+                    # Nobody else may ever tell this to a peer that lives.
+                    self._outbox[peer] = news | self._outbox.get(peer, {})
+                    await self._clock.sleep(self._settings.interval_s)
+        finally:
+            self._outbox.pop(peer, None)
+            del self._sending[peer]
 
     async def _on_news(self, message: Message) -> None:
         try:
@@ -168,8 +176,8 @@ class HeartbeatMonitor:
         await self._on_news(message)
         view = self._membership.view()
         if len(view) > 1:
-            self._spawn(self._send_news(message.sender, view))
+            self._post(message.sender, view)
 
 
-def _body(news: list[News]) -> dict[str, JsonValue]:
-    return {"news": _NEWS.dump_python(news, mode="json")}
+def _body(news: Iterable[News]) -> dict[str, JsonValue]:
+    return {"news": _NEWS.dump_python(list(news), mode="json")}

@@ -24,7 +24,10 @@ class Journal:
         self._observers = observers
         self._path = path
         # Lines up to PIPE_BUF or not, O_APPEND makes each write one contiguous piece of a regular file on Linux.
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        end = os.lseek(self._descriptor, 0, os.SEEK_END)
+        if end and os.pread(self._descriptor, 1, end - 1) != b"\n":
+            os.write(self._descriptor, b"\n")  # an earlier life was cut in mid-line; the next line stays whole
 
     def append(self, ev: str, /, **fields: JsonValue) -> None:
         """Record that ``ev`` happened now.

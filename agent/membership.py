@@ -173,10 +173,6 @@ class Membership:
                 decisions += self._restored(news) if news.alive else self._accused(news)
         return decisions
 
-    def introduced(self, peer: str, incarnation: int) -> list[Decision]:
-        """``peer`` said hello: it lives, under this incarnation."""
-        return self.told([News(peer, incarnation, alive=True)])
-
     def view(self) -> list[News]:
         """All that a newcomer must know: this agent itself, and whoever is not as at the start."""
         notable = [

@@ -104,6 +104,8 @@ class MeshNetwork:
             if not dial.open:
                 await self._connect(peer)
             await self._deliver(self.message(peer, "hello", Traffic.HANDSHAKE, self.introduction(), cause=cause))
+            with classify(Traffic.RESUME, peer):
+                await self._adapter.resume(peer)
             dial.open = True
             self._links[peer] = None
         self.linked(peer)
@@ -159,6 +161,9 @@ class MeshNetwork:
         """Hand every message that arrives for the first time to the handler of its kind."""
         while True:
             message = await self._adapter.receive_message()
+            if not self._is_for_us(message):
+                self._journal.append("nonsense", peer=message.sender, kind=message.kind)
+                continue
             if message.message_id in self._seen and message.kind != "request":
                 continue
             self._seen[message.message_id] = None
@@ -167,6 +172,14 @@ class MeshNetwork:
             handler = self._handlers.get(message.kind)
             if handler is not None:
                 await handler(message)
+
+    def _is_for_us(self, message: Message) -> bool:
+        """Whether it came to the right node, from one that can be answered."""
+        try:
+            self._adapter.context.resolve(message.sender)
+        except LookupError:
+            return False
+        return message.recipient == self.node_id
 
     async def _ask_for_life(self, peer: str) -> None:
         try:
@@ -201,7 +214,8 @@ class MeshNetwork:
             return
         async with dial.lock:
             if not dial.users and peer not in self._links:
-                await self._adapter.disconnect(peer)
+                with classify(Traffic.HANDSHAKE, peer):
+                    await self._adapter.disconnect(peer)
                 dial.open = False
         if not dial.users and self._dials.get(peer) is dial:
             del self._dials[peer]

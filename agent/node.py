@@ -156,13 +156,15 @@ class Node:
         if earlier is None:
             return
         broadcast, t0 = earlier
+        since = self._clock.now()
         self._take(broadcast)
         for peer in self._settings.neighbours:
             try:
                 await self._mesh.link(peer, "rejoin")
             except ProtocolError:
                 self._mesh.broke(peer)
-        self._begin(broadcast, t0, since=self._clock.now())
+        # From the first hello on others leave this agent's tasks to it.
+        self._begin(broadcast, t0, since)
 
     async def _check_links(self) -> list[tuple[str, str]]:
         return await self._mesh.check(self._settings.neighbours)

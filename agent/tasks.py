@@ -68,12 +68,13 @@ class TaskOwner:
 
     def take_over(self, victim: str) -> None:
         """``victim`` is held for dead: its unsettled tasks go to the next on their lists, perhaps to this agent."""
-        alive = self._roles.alive()
+        # A victim that has come back already, before anyone missed it, knows nothing of what it had begun.
+        alive = tuple(name for name in self._roles.alive() if name != victim)
         before = (*alive, victim)
         horizon = self._clock.now() - self._unnoticed_s - self._settings.task_deadline_s
         for question in self._schedule[: self._arrived]:
             task = question.task_id
-            if self._t0 + question.at_s < horizon or task in self._settled or task in self._running:
+            if self._t0 + question.at_s < horizon:
                 continue
             if self._owner(task, before) == victim and self._owner(task, alive) == self._settings.node_id:
                 self._begin(question, Cause(victim=victim, request=task))
@@ -88,6 +89,8 @@ class TaskOwner:
         return next(name for name in self._roles.owners(task) if name in alive)
 
     def _begin(self, question: Question, cause: Cause | None) -> None:
+        if question.task_id in self._settled or question.task_id in self._running:
+            return
         self._running[question.task_id] = asyncio.Event()
         self._spawn(self._run(question, cause))
 
@@ -125,7 +128,8 @@ class TaskOwner:
                 candidates=partial(self._roles.holders, name),
             )
             state = tool.advance(state, await self._exchange.ask(step, cause))
-            cause = None
+            if not self._roles.can(name):  # done here it was no message yet
+                cause = None
         return state
 
     async def _settle(self, question: Question, state: JsonObject) -> None:

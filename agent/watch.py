@@ -1,6 +1,7 @@
 """Watches idle connections for the end of a peer, where the detector's mode asks for it."""
 
 import asyncio
+import contextlib
 
 from agent.heartbeat import HeartbeatMonitor, Spawn
 from agent.membership import Mechanism
@@ -47,7 +48,8 @@ class LinkWatcher:
                 if mechanism == "tcp":
                     await self._until_eof(peer)
                 else:
-                    await self._adapter.watch(peer)
+                    with contextlib.suppress(ProtocolError):  # a watch that breaks is evidence too
+                        await self._adapter.watch(peer)
                 if peer in self._mesh.links:
                     self._heartbeat.doubt(peer, mechanism)
                 await self._clock.sleep(self._settings.interval_s)

@@ -69,6 +69,8 @@ class Worker:
         """Fetch a fragment from whoever holds its shard; raises FragmentUnavailableError when nobody can be reached."""
         if self.store.holds(title):
             return self.store.lookup(title)
+        if not self.placement:  # asked before the broadcast
+            raise FragmentUnavailableError(title, 0)
         shard = shard_of(title, len(self.placement))
         holders = self.placement[shard]
         step = Step(

@@ -63,7 +63,7 @@ class Workspace:
             return None
         try:
             return Broadcast.model_validate_json(broadcast.read_bytes()), float(json.loads(start.read_text())["t0"])
-        except (ValidationError, ValueError, KeyError) as error:
+        except (ValidationError, ValueError, KeyError, TypeError) as error:
             raise LabError(f"expected the earlier life's state in {self.folder}, it is damaged: {error}") from error
 
     def note_task(self, record: dict[str, JsonValue]) -> None:

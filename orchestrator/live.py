@@ -64,13 +64,19 @@ class LiveView:
 
     async def __aexit__(self, *_: object) -> None:
         """Show what is left and stop; a view that broke on the way is named in the log, and the run goes on."""
-        error = await self._end_task()
-        if error is None:
-            self.stop()
-            return
-        self._write(Line(self._clock.now(), f"the live view broke: {error!r}", "bad"))
-        if self._live is not None:
-            self._live.stop()
+        try:
+            error = None
+            if self._task is not None:
+                self._task.cancel()
+                error = await _end_of(self._task)
+            if error is None:
+                # A task again, because it may break as well.
+                error = await _end_of(asyncio.create_task(self._last_look(), name="last look"))
+            if error is not None:
+                self._write(Line(self._clock.now(), f"the live view broke: {error!r}", "bad"))
+        finally:
+            # Whatever happens, a second Ctrl-C included, the user gets the terminal back.
+            self._leave()
 
     def start(self) -> None:
         """Take over the terminal, if there is one."""
@@ -79,10 +85,8 @@ class LiveView:
 
     def stop(self) -> None:
         """Show the last events and leave the terminal; the last frame stays on the screen."""
-        self._take(self._tail.read_new(), until_s=float("inf"))
-        if self._live is not None:
-            self._draw()
-            self._live.stop()
+        self._catch_up()
+        self._leave()
 
     def refresh(self) -> None:
         """Read what the journals have got since the last call and show it."""
@@ -92,16 +96,18 @@ class LiveView:
         if now_s >= self._status_at_s and self._state.ended is None:
             self._status_at_s += STATUS_S
             self._write(Line(now_s, status_text(self._state, now_s)), keep=False)
-        if self._live is not None:
-            self._draw()
+        self._draw()
 
-    async def _end_task(self) -> BaseException | None:
-        """End the refreshing; return what broke it, if anything did."""
-        if self._task is None:
-            return None
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        return None if self._task.cancelled() else self._task.exception()
+    def _catch_up(self) -> None:
+        self._take(self._tail.read_new(), until_s=float("inf"))
+        self._draw()
+
+    def _leave(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    async def _last_look(self) -> None:
+        self._catch_up()
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -138,6 +144,12 @@ class LiveView:
             now_s = self._clock.now() if ended_at_s is None else ended_at_s
             drawn = frame(self._state, self._lines, now_s, size.width - 1, size.height - 1)
             self._live.update(drawn, refresh=True)
+
+
+async def _end_of(task: asyncio.Task[None]) -> BaseException | None:
+    """Wait for a task; return what broke it, if anything did."""
+    await asyncio.wait([task])
+    return None if task.cancelled() else task.exception()
 
 
 def _raw(event: Event) -> Line:

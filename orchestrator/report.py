@@ -37,10 +37,11 @@ def rebuild(run_dir: Path, console: Console | None = None) -> int:
 
     Raises ConfigError when there is no journal in ``run_dir``, LabError as in :func:`write_report`.
     """
-    merged = run_dir / journal.MERGED_FILE
-    if any(run_dir.glob("workspaces/*/journal.jsonl")) or not merged.exists():
-        if not any(run_dir.glob("**/*.jsonl")):
-            raise ConfigError(f"expected a run with a journal, got {run_dir} without one; see the folders in results/")
+    conductor, merged = run_dir / journal.CONDUCTOR_FILE, run_dir / journal.MERGED_FILE
+    if not conductor.exists() and not merged.exists():
+        raise ConfigError(f"expected a run with a journal, got {run_dir} without one; see the folders in results/")
+    # Where only the merged journal was kept, it is the evidence.
+    if not merged.exists() or (conductor.exists() and any(run_dir.glob("workspaces/*/journal.jsonl"))):
         merged = journal.merge(run_dir)
     report = _compute(run_dir, merged)
     _write(report, None)

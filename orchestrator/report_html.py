@@ -12,7 +12,7 @@ from orchestrator import report_figures as figures
 from orchestrator.metrics import registry
 from orchestrator.metrics.steady import METRICS_BARS, Bars, steady_from
 from orchestrator.report_content import SPECIFIED, Report
-from orchestrator.report_words import beside, definition, in_words
+from orchestrator.report_words import TAGS, beside, definition, in_words
 
 _CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": False}
 _LEAST_ZOOM_S = 2.5
@@ -47,7 +47,9 @@ def _asset(name: str) -> str:
 def _header(report: Report) -> str:
     content, evidence = report.content, report.evidence
     status = report.verdict.status
-    tags = "".join(f'<span class="tag">{escape(tag)}</span>' for tag in report.verdict.tags)
+    tags = "".join(
+        f'<span class="tag" title="{escape(TAGS.get(tag, ""))}">{escape(tag)}</span>' for tag in report.verdict.tags
+    )
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in report.verdict.reasons)
     killed = f"{len(evidence.victims)} of {len(evidence.agents)} agents killed"
     victims = f" ({escape(', '.join(evidence.victims))})" if evidence.victims else ""

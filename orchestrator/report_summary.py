@@ -7,7 +7,7 @@ from rich.text import Text
 
 from orchestrator.metrics import registry
 from orchestrator.report_content import SPECIFIED, Report
-from orchestrator.report_words import beside, in_words
+from orchestrator.report_words import TAGS, beside, in_words
 
 VERDICT_STYLES = {"valid": "bold green", "invalid": "bold red", "unknown": "bold yellow"}
 _NEXT = (
@@ -23,6 +23,8 @@ def print_summary(report: Report, console: Console) -> None:
     console.print(_headline(report), soft_wrap=True)
     for reason in report.verdict.reasons:
         console.print(Text(f"  {reason}"), soft_wrap=True)
+    for tag in report.verdict.tags:
+        console.print(Text(f"  {tag}: {TAGS.get(tag, '')}", "yellow"), soft_wrap=True)
     console.print(_table(report))
     _print_facts(report, console)
 
@@ -34,8 +36,6 @@ def _headline(report: Report) -> Text:
     killed = f"{len(evidence.victims)} of {len(evidence.agents)} agents killed"
     facts = [content["protocol"]["name"], killed, f"seed {content['seed']}", content["runtime"], content["run_id"]]
     text.append(" · ".join(facts), "bold")
-    if report.verdict.tags:
-        text.append(f"  [{', '.join(report.verdict.tags)}]", "yellow")
     return text
 
 

@@ -1,6 +1,7 @@
 """Says in a few words what a metric found, for people: in the terminal and on the page."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from orchestrator.metrics import Metric
@@ -9,6 +10,17 @@ _MEGA = 1_000_000
 _DIGITS = {"ms": 1, "s": 1, "%": 1, "bytes": 0, "bytes/s": 0, "ratio": 4}
 _TYPICAL = ("rate", "p50", "median", "mean")
 """The entry that stands for a nested result where there is no room for more."""
+
+TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "partial": "the run ended early; what was measured until then is shown",
+        "control": "nobody was to be killed: this is what calm looks like",
+        "scaled": "shorter than 120 s: for no published table",
+        "idle_at_kill": "no request was under way on the victims when the storm came",
+        "starved": "the host was too busy during the baseline: the run stands, its times belong in no published table",
+    }
+)
+"""What each tag of a verdict tells the reader."""
 
 
 def in_words(value: Any, unit: str) -> str:

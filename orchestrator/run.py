@@ -99,17 +99,15 @@ class Run:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupt, story)
-        reason = ""
         try:
             await story
         except asyncio.CancelledError:
-            reason = "interrupted"
+            return "interrupted"
         except FailstormError as error:
-            reason = str(error)
-        if reason:
-            self._journal.append("interrupted", reason=reason)
-        self._journal.close()
-        return reason
+            return str(error)
+        finally:
+            self._journal.close()
+        return ""
 
     def _interrupt(self, story: asyncio.Task[None]) -> None:
         self.interrupted = True
@@ -125,6 +123,7 @@ class Run:
                 self._folder.path, self._timeline.windows, names, self._clock, self._console, log, debug=self._debug
             )
             await stack.enter_async_context(view)
+            stack.push(self._journal_early_end)
             admin = await stack.enter_async_context(httpx.AsyncClient(timeout=_ADMIN_TIMEOUT_S, trust_env=False))
             runtime = LocalRuntime(
                 agents_of(self._scenario, self._timeline, self._folder), self._folder, admin, self._clock
@@ -132,6 +131,11 @@ class Run:
             stack.push_async_callback(runtime.stop)
             await runtime.start(_START_TIMEOUT_S + _START_TIMEOUT_PER_AGENT_S * len(names))
             await self._conduct(runtime, admin, workload)
+
+    def _journal_early_end(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Called when all agents are gone and the view is still there to say why."""
+        if error is not None:
+            self._journal.append("interrupted", reason=str(error) or "interrupted")
 
     async def _conduct(self, runtime: LocalRuntime, admin: httpx.AsyncClient, workload: Workload) -> None:
         agents = agents_of(self._scenario, self._timeline, self._folder)

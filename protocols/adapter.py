@@ -99,7 +99,7 @@ class BaseProtocolAdapter(ABC):
         return None
 
     async def disconnect(self, peer: str) -> None:
-        """Give up what :meth:`connect` or a message to ``peer`` left open."""
+        """Give up what :meth:`connect` or a message to ``peer`` left open; exchanges still under way end first."""
 
     async def probe(self, peer: str) -> None:
         """Ask for a sign of life by the protocol's own means; raises ProtocolError when there is none.

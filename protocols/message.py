@@ -43,8 +43,7 @@ class Message(BaseModel):
     result answers; protocols with tasks of their own may let the result travel on that task.
     """
 
-    # JSON has no NaN and no infinity (RFC 8259, section 6): they would arrive as null.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     message_id: Name
     kind: Kind

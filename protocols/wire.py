@@ -61,8 +61,7 @@ class ByteCounter:
 
     def drain(self) -> list[Row]:
         """The rows since the last call, in a stable order; none if nothing moved."""
-        rows = self._rows
-        self._rows = {}
+        rows, self._rows = self._rows, {}
         ordered = sorted(rows.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2]))
         return [(role, peer, str(traffic), row[0], row[1]) for (role, peer, traffic), row in ordered]
 
@@ -220,8 +219,12 @@ def listen(host: str, port: int, counter: ByteCounter) -> CountingListener:
     listener = CountingListener(socket.AF_INET, socket.SOCK_STREAM)
     listener.counter = counter
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(_LISTEN_BACKLOG)
+    try:
+        listener.bind((host, port))
+        listener.listen(_LISTEN_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
     listener.setblocking(False)
     return listener
 

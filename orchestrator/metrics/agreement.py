@@ -38,6 +38,8 @@ def agreement_ms(evidence: Evidence) -> Value:
     """
     if reason := unstruck(evidence):
         return null(reason)
+    if not evidence.survivors:
+        return null("no agent was left to agree")
     reached = max(row.t for row in evidence.rows(KillCall))
     spans = disagreements(evidence)
     for begin, end in spans:

@@ -184,10 +184,14 @@ class Lab:
 
     def adapter(self, name: str, incarnation: int = 0) -> MemoryAdapter:
         """An adapter at this name's address, and nothing behind it: a peer that the test itself plays."""
-        settings = self.settings(CONDUCTOR if name == CONDUCTOR else name) if name in self.names else None
-        folder = settings.workspace if settings else self._folder
+        settings = self.settings(name, incarnation)
         context = AdapterContext(
-            Identity(name, incarnation), _unresolved, self.clock, ByteCounter(), folder, Timeouts()
+            Identity(name, incarnation),
+            lambda peer: settings.member(peer).endpoint,
+            self.clock,
+            ByteCounter(),
+            settings.workspace,
+            Timeouts(),
         )
         return MemoryAdapter(context, self.network)
 
@@ -267,7 +271,3 @@ class Lab:
             traffic=Traffic.TASK,
             body=body,
         )
-
-
-def _unresolved(name: str) -> Any:
-    raise LookupError(name)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -41,7 +40,7 @@ class MemoryNetwork:
     delays_s: dict[tuple[str, str], float] = field(default_factory=dict)
     """(source, destination) → one-way time, where it is not the usual one."""
     without_receipt: dict[tuple[str, str], None] = field(default_factory=dict)
-    """(source, destination) pairs whose messages arrive, but whose receipts get lost."""
+    """(destination, kind of message) that arrives, but whose receipt gets lost."""
     rejects: dict[tuple[str, str], None] = field(default_factory=dict)
     """(destination, kind of message) that is refused."""
     answers_as: dict[str, str] = field(default_factory=dict)
@@ -97,7 +96,7 @@ class MemoryAdapter(BaseProtocolAdapter):
     async def send_message(self, dest: str, content: Message) -> None:
         """Put the message into the peer's inbox; returns when its receipt is back."""
         self._note("send", dest, content)
-        await self._exchange(dest, lambda: self._deliver(dest, content))
+        await self._exchange(dest, content)
 
     async def receive_message(self) -> Message:
         """The next delivered message."""
@@ -107,7 +106,7 @@ class MemoryAdapter(BaseProtocolAdapter):
         """A new connection in place of the old one, and the question who is there."""
         self._note("connect", peer)
         self.cut(peer)
-        await self._exchange(peer, lambda: None)
+        await self._exchange(peer)
         if not self._network.identifies:
             return None
         answering = self._network.answers_as.get(peer, peer)
@@ -125,7 +124,7 @@ class MemoryAdapter(BaseProtocolAdapter):
         if not self._network.has_probe:
             raise NotImplementedError
         self._note("probe", peer)
-        await self._exchange(peer, lambda: None)
+        await self._exchange(peer)
 
     async def watch(self, peer: str) -> str:
         """Wait until the test provides evidence."""
@@ -150,17 +149,18 @@ class MemoryAdapter(BaseProtocolAdapter):
         else:
             self._network.adapters[dest].inbox.put_nowait(content)
 
-    async def _exchange(self, peer: str, arrive: Callable[[], None]) -> None:
+    async def _exchange(self, peer: str, content: Message | None = None) -> None:
         network, limit_s = self._network, self.context.timeouts.ack_s
-        if peer in network.dead:
+        if peer in network.dead or peer not in network.adapters:
             await asyncio.sleep(0)
             raise PeerUnreachableError(peer, "refused")
         line = self.lines.setdefault(peer, asyncio.Event())
         try:
             async with asyncio.timeout(limit_s):
                 await self._travel(line, peer, self._one_way_s(self.name_here, peer))
-                arrive()
-                while peer in network.frozen or (self.name_here, peer) in network.without_receipt:
+                if content is not None:
+                    self._deliver(peer, content)
+                while peer in network.frozen or (content and (peer, content.kind) in network.without_receipt):
                     await self._travel(line, peer, _LOOK_AGAIN_S)  # until the timeout, a cut, or the thaw
                 await self._travel(line, peer, self._one_way_s(peer, self.name_here))
         except TimeoutError as error:

@@ -160,13 +160,13 @@ def test_a_restarted_suspect_is_restored_and_reported_as_restarted() -> None:
     """The next life of a suspect is told from a refutation by its incarnation."""
     view = membership()
     view.told([News("b", 2, alive=False)])
-    assert view.introduced("b", RESTART_STEP)[0] == Restore("b", RESTART_STEP, "gossip", restarted=True)
+    assert view.told([News("b", RESTART_STEP, alive=True)])[0] == Restore("b", RESTART_STEP, "gossip", restarted=True)
 
 
 def test_a_restart_that_nobody_noticed_is_a_death_and_a_return() -> None:
     """What the old life was doing is lost even if nobody missed it: it is suspected, then restored, then told on."""
     view = membership()
-    decisions = view.introduced("b", RESTART_STEP)
+    decisions = view.told([News("b", RESTART_STEP, alive=True)])
     assert decisions == [
         Suspect("b", 0, "gossip"),
         Restore("b", RESTART_STEP, "gossip", restarted=True),
@@ -179,7 +179,7 @@ def test_a_restart_begins_with_a_clean_slate() -> None:
     """Misses of the old life do not count against the new one."""
     view = membership(misses=2)
     view.missed("b")
-    view.introduced("b", RESTART_STEP)
+    view.told([News("b", RESTART_STEP, alive=True)])
     assert view.missed("b") == []
     assert view.is_alive("b")
 
@@ -188,7 +188,7 @@ def test_a_confirmation_asked_of_the_old_life_does_not_condemn_the_new_one() -> 
     """A confirming probe that was out when the peer came back says nothing about its new incarnation."""
     view = membership()
     view.doubted("b", "request")
-    view.introduced("b", RESTART_STEP)
+    view.told([News("b", RESTART_STEP, alive=True)])
     assert view.missed("b", "request") == []
     assert view.is_alive("b")
 
@@ -196,5 +196,5 @@ def test_a_confirmation_asked_of_the_old_life_does_not_condemn_the_new_one() -> 
 def test_an_introduction_under_the_known_incarnation_is_no_news() -> None:
     """At the start everybody says hello to everybody; nothing is told on."""
     view = membership()
-    assert view.introduced("b", 0) == []
-    assert view.introduced("stranger", 5) == []
+    assert view.told([News("b", 0, alive=True)]) == []
+    assert view.told([News("stranger", 5, alive=True)]) == []

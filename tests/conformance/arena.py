@@ -5,7 +5,7 @@ import itertools
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -146,11 +146,9 @@ class Arena:
 
     async def close(self) -> None:
         """End every node and peer process; whatever task then remains was leaked."""
-        async with AsyncExitStack() as stack:
-            for adapter in self._nodes:
-                stack.push_async_callback(adapter.close)
         for peer in self._peers:
             peer.kill()
+        await asyncio.gather(*(adapter.close() for adapter in self._nodes))
         await until(lambda: asyncio.all_tasks() == {asyncio.current_task()}, "every task ends with its adapter")
 
     def leave(self) -> None:

@@ -44,6 +44,15 @@ class PeerProcess:
         """Memory and open files, as the kernel sees them."""
         return psutil.Process(self._process.pid)
 
+    def reset_peak_memory(self) -> None:
+        """Begin a new measurement of the peak (proc(5), clear_refs)."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+    def peak_memory(self) -> int:
+        """The most bytes resident since then."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
     @property
     def alive(self) -> bool:
         """Whether the process has not ended."""

@@ -18,6 +18,7 @@ from orchestrator.windows import Windows
 
 Event = dict[str, Any]
 Build = Callable[..., list[Event]]
+Write = Callable[[Path, list[Event]], None]
 T0_S = 1003.0
 
 
@@ -117,6 +118,15 @@ def test_a_wrong_or_late_or_missing_answer_is_a_failure(storm_events: Build) -> 
     assert _play(late, 50)[0].current(T0_S + 50).success == 0.0
     missing = [event for event in storm_events() if event["ev"] != "answer"]
     assert _play(missing, 50)[0].current(T0_S + 50).success == 0.0
+
+
+def test_an_answer_just_after_its_deadline_is_late() -> None:
+    """The instant of the answer decides, not the moment at which the view next looks at the clock."""
+    state = LiveState(fit(Wishes(120.0)), ["agent_1"], lambda answer, key: answer == key)
+    state.apply({"t": 0.0, "node": "orchestrator", "ev": "task", "task": "a", "at_s": 10.0, "answer": "Ada"})
+    state.apply({"t": T0_S, "node": "orchestrator", "ev": "t0", "t0": T0_S})
+    state.apply({"t": T0_S + 15.01, "node": "agent_1", "ev": "answer", "task": "a", "answer": "Ada"})
+    assert state.current(T0_S + 15.1).success == 0.0
 
 
 def test_the_curve_counts_every_correct_answer_once(storm_events: Build) -> None:
@@ -224,7 +234,7 @@ def _view(run_dir: Path, events: list[Event], clock: _FakeClock, *, terminal: bo
 
 
 def test_without_a_terminal_the_same_lines_go_to_output_and_log(
-    storm_events: Build, write_run: Callable[[Path, list[Event]], None], tmp_path: Path
+    storm_events: Build, write_run: Write, tmp_path: Path
 ) -> None:
     """A pipe gets plain lines without control codes, equal to the log, with a status line in between."""
     events = storm_events(duration_s=24.0)
@@ -232,7 +242,7 @@ def test_without_a_terminal_the_same_lines_go_to_output_and_log(
     clock = _FakeClock(T0_S - 3)
     view, screen, log = _view(tmp_path, events, clock, terminal=False)
     view.start()
-    for _ in range(120):
+    for _ in range(150):
         view.refresh()
         clock.now_s += 0.25
     view.stop()
@@ -243,9 +253,7 @@ def test_without_a_terminal_the_same_lines_go_to_output_and_log(
     assert log.getvalue().rstrip().endswith("the planned end is reached")
 
 
-def test_on_a_terminal_the_last_frame_and_the_log_remain(
-    storm_events: Build, write_run: Callable[[Path, list[Event]], None], tmp_path: Path
-) -> None:
+def test_on_a_terminal_the_last_frame_and_the_log_remain(storm_events: Build, write_run: Write, tmp_path: Path) -> None:
     """The view draws in place, stays on the screen at the end, and writes the story to the log all the same."""
     events = storm_events(duration_s=24.0)
     write_run(tmp_path, events)
@@ -259,7 +267,7 @@ def test_on_a_terminal_the_last_frame_and_the_log_remain(
 
 
 def test_events_of_different_files_are_told_in_the_order_of_time(
-    storm_events: Build, write_run: Callable[[Path, list[Event]], None], tmp_path: Path
+    storm_events: Build, write_run: Write, tmp_path: Path
 ) -> None:
     """A line that is read late but happened early comes first, as long as it is no later than the waiting time."""
     kill_s = T0_S + 12
@@ -279,9 +287,7 @@ def test_events_of_different_files_are_told_in_the_order_of_time(
     assert any("agent_3 is first suspected by agent_1 (watch), kill +0.050 s" in line for line in told[kill:])
 
 
-def test_debug_shows_the_events_that_have_no_line(
-    storm_events: Build, write_run: Callable[[Path, list[Event]], None], tmp_path: Path
-) -> None:
+def test_debug_shows_the_events_that_have_no_line(storm_events: Build, write_run: Write, tmp_path: Path) -> None:
     """With debug every request is in the log; the periodic samples never are."""
     events = storm_events(duration_s=24.0)
     write_run(tmp_path, events)
@@ -291,18 +297,21 @@ def test_debug_shows_the_events_that_have_no_line(
     assert "loop_lag" not in log.getvalue()
 
 
+@pytest.mark.parametrize("refreshes_before", [0, 5])
 def test_a_broken_view_is_logged_and_does_not_break_the_run(
-    storm_events: Build, write_run: Callable[[Path, list[Event]], None], tmp_path: Path
+    storm_events: Build, write_run: Write, tmp_path: Path, refreshes_before: int
 ) -> None:
-    """An event that the view cannot digest ends the view; the block inside goes on to its end."""
+    """An event that the view cannot digest, early or at the very end, ends the view; the block goes on to its end."""
     events = storm_events(duration_s=24.0)
     bad = {"t": T0_S, "node": "agent_1", "inc": 0, "ev": "suspect", "peer": "nobody", "mechanism": "probe"}
-    write_run(tmp_path, [*events, bad])
     view, _, log = _view(tmp_path, events, _FakeClock(T0_S + 25), terminal=False)
 
     async def run() -> str:
         async with view:
-            for _ in range(5):
+            for _ in range(refreshes_before):
+                await asyncio.sleep(0)
+            write_run(tmp_path, [*events, bad])
+            for _ in range(5 - refreshes_before):
                 await asyncio.sleep(0)
             return "done"
 

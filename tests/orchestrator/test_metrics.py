@@ -125,3 +125,27 @@ def test_spans_add_and_subtract() -> None:
     assert minus([(0, 10)], [(2, 3), (9, 12), (-1, 1)]) == [(1, 2), (3, 9)]
     assert minus([(0, 1)], [(0, 1)]) == []
     assert length([(1, 2.5), (3, 4)]) == 2.5
+
+
+def shortened(event: dict[str, Any], duration_s: float) -> dict[str, Any]:
+    """The same line of a run that was planned to last ``duration_s``."""
+    return event if event["ev"] != "run_start" else event | {"windows": event["windows"] | {"duration_s": duration_s}}
+
+
+@pytest.mark.parametrize(("duration_s", "found"), [(11.5, (3500.0, None)), (11.4, (None, 3400.0))])
+def test_a_steady_state_whose_hold_does_not_fit_is_censored(duration_s: float, found: tuple[float, float]) -> None:
+    """The hold of 2 s must end with the schedule, D before the end: from 3.5 s on it does so at 11.5 s, at 11.4 not."""
+    events = [shortened(dict(event), duration_s) for event in load(STORM.with_name("steady.jsonl"))]
+    value = registry()["steady_state_ms"].compute(Evidence.from_events(events))
+    assert (value.value, value.detail.get("censored_at_ms")) == found
+
+
+@pytest.mark.parametrize(("failures", "steady"), [(2, True), (3, False)])
+def test_two_failures_in_forty_are_within_the_bars(
+    failures: int, steady: bool, storm_events: Callable[..., list[dict[str, Any]]]  # noqa: FBT001 - a parameter of the table
+) -> None:
+    """A window of 40 tasks may lose max(2 points, 2/n) = 2 of them although 3 would still be 0.9 of the goodput."""
+    lost = {f"task_{number:05d}" for number in range(490, 490 + failures)}
+    events = [event for event in storm_events(8, ()) if event["ev"] != "answer" or event["task"] not in lost]
+    value = registry()["steady_state_ms"].compute(Evidence.from_events(events)).value
+    assert (value == 0.0) is steady

@@ -1,0 +1,289 @@
+"""Whatever arrives on the protocol port: no crash, bounded memory, a proper error, and other peers unharmed."""
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from protocols import registry
+from protocols.adapter import BaseProtocolAdapter, Timeouts
+
+from .arena import HOST, Arena, until
+from .peer_process import PeerProcess
+
+_MIB = 1 << 20
+_MEMORY_MIB = 150
+_HUNDRED = 100
+_NEIGHBOURLY = Timeouts(connect_s=5.0, ack_s=5.0)
+_fuzzing = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A target in a process of its own, and a well-behaved neighbour that talks to it."""
+
+    arena: Arena
+    target: PeerProcess
+    neighbour: BaseProtocolAdapter
+
+    @asynccontextmanager
+    async def unharmed(self) -> AsyncIterator[None]:
+        """Inside the block the target answers its neighbour; its memory stays bounded; it does not crash."""
+        self.target.reset_peak_memory()
+        before = self.target.vitals.memory_info().rss
+        attacked = asyncio.Event()
+
+        async def talk() -> None:
+            while not attacked.is_set():
+                await self.arena.exchange(self.neighbour, "b")
+            await self.arena.exchange(self.neighbour, "b")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(talk())
+            try:
+                yield
+            finally:
+                attacked.set()
+        grown_mib = (self.target.peak_memory() - before) / _MIB
+        assert grown_mib < _MEMORY_MIB, f"expected bounded memory, it grew by {grown_mib:.0f} MiB"
+        assert self.target.alive
+        assert "Traceback" not in self.target.log
+
+    async def connect(self) -> socket.socket:
+        """A plain connection to the target, unseen by the counting loop."""
+        connection = socket.socket()
+        connection.settimeout(0)
+        await asyncio.get_running_loop().sock_connect(connection, (HOST, self.arena.port("b")))
+        return connection
+
+    async def attack(self, payload: bytes) -> bytes:
+        """Send ``payload``; what comes back is one complete answer, or what came before the target hung up."""
+        loop = asyncio.get_running_loop()
+        answer = b""
+        with await self.connect() as connection, contextlib.suppress(ConnectionError):
+            await loop.sock_sendall(connection, payload)
+            while not _complete(answer) and (data := await loop.sock_recv(connection, 65536)):
+                answer += data
+        return answer
+
+    async def recorded_request(self) -> tuple[bytes, bytes]:
+        """Head and body of the request by which this protocol sends a message, as its own client writes it."""
+        async with self.arena.proxy("b") as proxy:
+            recording = await self.arena.node("r", via={"b": proxy.port})
+            await self.arena.link(recording, "b")
+            proxy.requests.clear()
+            await self.arena.deliver(recording, self.arena.message(sender="r"))
+            await recording.close()
+        head, end, body = bytes(proxy.requests[proxy.requests.rfind(b"POST /") :]).partition(b"\r\n\r\n")
+        if not end:
+            pytest.skip("what this protocol sends cannot be read on the wire")
+        return head, body
+
+
+@pytest.fixture(scope="module", params=registry.names())
+def field(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    """One field for all attacks on a protocol: the target has to outlive them all."""
+    arena = Arena(request.param, tmp_path_factory.mktemp("hostile"))
+    target = arena.peer_process("b")
+
+    async def neighbour() -> BaseProtocolAdapter:
+        adapter = await arena.node("a", timeouts=_NEIGHBOURLY)
+        await arena.link(adapter, "b")
+        await arena.exchange(adapter, "b")
+        return adapter
+
+    try:
+        yield Field(arena, target, arena.run(neighbour()))
+    finally:
+        arena.leave()
+
+
+def _complete(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return bool(end) and (length is None or len(body) >= int(length[1]))
+
+
+def _refused(answer: bytes) -> bool:
+    """An error of the protocol: by its HTTP status, or by an error object as JSON-RPC has it; never a crash (500)."""
+    status = re.match(rb"HTTP/1.1 (\d\d\d)", answer)
+    if status is None or status[1] == b"500":
+        return False
+    return status[1][:1] in {b"4", b"5"} or b'"error"' in answer
+
+
+async def _all_is_well(field: Field) -> None:
+    async with field.unharmed():
+        pass
+
+
+def _request(head: bytes, body: bytes) -> bytes:
+    return re.sub(rb"(?i)content-length: \d+", b"content-length: %d" % len(body), head) + b"\r\n\r\n" + body
+
+
+_HTTP_WORDS = (
+    b"GET ",
+    b"POST ",
+    b"/",
+    b" HTTP/1.1",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"host: b",
+    b"content-length: ",
+    b"9",
+    b"transfer-encoding: chunked",
+    b"connection: upgrade",
+    b"upgrade: websocket",
+)
+
+
+def test_random_bytes(field: Field) -> None:
+    """Noise, and noise that begins like HTTP, does no harm."""
+    words = st.sampled_from(_HTTP_WORDS)
+    noise = st.binary(max_size=2_000) | st.lists(words | st.binary(max_size=6), max_size=40).map(b"".join)
+
+    async def send(payload: bytes) -> None:
+        with await field.connect() as connection:
+            await asyncio.get_running_loop().sock_sendall(connection, payload)
+
+    @_fuzzing
+    @given(noise)
+    def does_no_harm(payload: bytes) -> None:
+        field.arena.run(send(payload))
+
+    does_no_harm()
+
+    field.arena.run(_all_is_well(field))
+
+
+def test_random_json(field: Field) -> None:
+    """JSON that is no message of this protocol is refused, and never ends in an internal error."""
+    keys = st.sampled_from(["message_id", "kind", "sender", "recipient", "traffic", "body", "id", "method", "params"])
+    values = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["b", "echo", "task"])
+    trees = st.recursive(values, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=9))
+    head, _ = field.arena.run(field.recorded_request())
+
+    @_fuzzing
+    @given(trees)
+    def is_refused(tree: Any) -> None:
+        assert _refused(field.arena.run(field.attack(_request(head, json.dumps(tree).encode()))))
+
+    is_refused()
+    field.arena.run(_all_is_well(field))
+
+
+_SPOILT: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda body: body[: len(body) // 2],
+    "empty": lambda _: b"",
+    "invalid UTF-8": lambda body: body.replace(b"echo", b"ec\xff\xfeo"),
+    "half a surrogate": lambda body: body.replace(b"echo", b'\\ud800"'),
+    "deep nesting": lambda _: b'{"body":' * 200_000,
+    "deep nesting, closed": lambda body: body[:-1] + b',"body":{"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}}",
+    "a huge number": lambda body: body[:-1] + b',"body":{"x":1' + b"0" * 100_000 + b"}}",
+    "a huge name": lambda body: body.replace(b'"sender":"r"', b'"sender":"' + b"r" * _MIB + b'"'),
+}
+
+
+@pytest.mark.parametrize("case", _SPOILT)
+def test_spoilt_message_is_refused(field: Field, case: str) -> None:
+    """A message that was spoilt on its way, or by intent, gets an error for an answer."""
+
+    async def scenario() -> None:
+        head, body = await field.recorded_request()
+        spoilt = _SPOILT[case](body)
+        assert spoilt != body
+        async with field.unharmed():
+            assert _refused(await field.attack(_request(head, spoilt)))
+
+    field.arena.run(scenario())
+
+
+_OVERSIZED = {
+    "one header": b"GET / HTTP/1.1\r\nx: " + b"a" * 5 * _MIB + b"\r\n\r\n",
+    "many headers": b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 500_000 + b"\r\n",
+    "a path": b"GET /" + b"a" * 5 * _MIB + b" HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("case", _OVERSIZED)
+def test_huge_head_is_refused(field: Field, case: str) -> None:
+    """Nobody has to keep headers without end."""
+
+    async def scenario() -> None:
+        async with field.unharmed():
+            answer = await field.attack(_OVERSIZED[case])
+            assert not answer or _refused(answer)
+
+    field.arena.run(scenario())
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "in chunks"])
+def test_50_megabytes_are_refused(field: Field, *, chunked: bool) -> None:
+    """A body far too large is refused, announced or not, without being kept."""
+
+    async def scenario() -> None:
+        head, _ = await field.recorded_request()
+        payload = _request(head, b'{"body":"' + b"q" * 50 * _MIB + b'"}')
+        if chunked:
+            chunk = b"%x\r\n%b\r\n" % (_MIB, b"q" * _MIB)
+            head = re.sub(rb"(?i)content-length: \d+", b"transfer-encoding: chunked", head)
+            payload = head + b"\r\n\r\n" + chunk * 50 + b"0\r\n\r\n"
+        async with field.unharmed():
+            answer = await field.attack(payload)
+            assert not answer or _refused(answer)
+
+    field.arena.run(scenario())
+
+
+def test_slowloris(field: Field) -> None:
+    """A hundred callers that never finish a header, and a hundred that never finish a body, hold nobody up."""
+
+    async def scenario() -> None:
+        head, body = await field.recorded_request()
+        files = field.target.vitals.num_fds()
+        slow = []
+        async with field.unharmed():
+            for beginning in (head[:30], _request(head, body)[:-5]):
+                for _ in range(_HUNDRED):
+                    slow.append(await field.connect())
+                    await asyncio.get_running_loop().sock_sendall(slow[-1], beginning)
+            await until(lambda: field.target.vitals.num_fds() > files + _HUNDRED, "all are connected")
+            await field.arena.exchange(field.neighbour, "b")
+            for connection in slow:
+                connection.close()
+            await until(lambda: field.target.vitals.num_fds() < files + 10, "the target gave them up")
+
+    field.arena.run(scenario())
+
+
+def test_pipelined_requests_are_all_answered(field: Field) -> None:
+    """Requests sent without waiting (RFC 9112, section 9.3.2) are answered one after the other."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        head, body = await field.recorded_request()
+        async with field.unharmed():
+            with await field.connect() as connection:
+                await loop.sock_sendall(connection, _request(head, body) * 20)
+                answers = b""
+                while answers.count(b"HTTP/1.1 ") < 20 or not _complete(answers[answers.rfind(b"HTTP/1.1 ") :]):
+                    data = await loop.sock_recv(connection, 65536)
+                    assert data, "expected 20 answers before the end"
+                    answers += data
+
+    field.arena.run(scenario())
