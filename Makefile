@@ -1,6 +1,6 @@
 # Fail-Storm: `make` prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help run report test check clean lock
+.PHONY: help run report test check docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -30,13 +30,16 @@ report: $(VENV)/ready ## recompute a report from its journal: make report RUN=re
 	@$(BIN)/python -m orchestrator report $(or $(RUN),results/latest)
 
 test: $(VENV)/ready-dev ## all tests, real storms included
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/ready-dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/ready ## render docs/metrics.md from the metrics' docstrings
+	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md
 
 lock: $(VENV)/uv ## resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q -o requirements.lock --upgrade

@@ -35,6 +35,10 @@ _NEWS_ATTEMPTS = 3
 class Recovers(Protocol):
     """Who acts on a changed view."""
 
+    @property
+    def linking(self) -> tuple[str, ...]:
+        """Peers to which a link is being made."""
+
     def on_suspect(self, peer: str) -> None:
         """``peer`` is held for dead from now on."""
 
@@ -78,7 +82,9 @@ class HeartbeatMonitor:
         due = self._clock.now() + self._rng.uniform(0, interval_s)
         while True:
             await self._clock.sleep(due - self._clock.now())
-            self._carry_out(self._membership.due_probes(self._mesh.links))
+            # A stand-in may be dead as well: it is probed from the moment it is wanted.
+            linking = self.recovery.linking if self.recovery is not None else ()
+            self._carry_out(self._membership.due_probes(list(dict.fromkeys((*self._mesh.links, *linking)))))
             due += interval_s
             # After a stall (a frozen process that resumed) beats are skipped, not fired in a burst.
             while due < self._clock.now():

@@ -28,8 +28,8 @@ _REMEMBERED_IDS = 20_000
 class _Dial:
     """The way to one peer while anybody uses it; the last user gives it up, unless the link is warm."""
 
-    open: bool
     users: int = 0
+    open: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while connecting and hanging up: either would cut what others have under way."""
 
@@ -201,7 +201,7 @@ class MeshNetwork:
 
     @asynccontextmanager
     async def _using(self, peer: str) -> AsyncIterator[_Dial]:
-        dial = self._dials.setdefault(peer, _Dial(open=peer in self._links))
+        dial = self._dials.setdefault(peer, _Dial())
         dial.users += 1
         try:
             yield dial

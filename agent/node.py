@@ -51,7 +51,12 @@ class Node:
             self._workspace.journal, settings.node_id, settings.incarnation, clock, (self._telemetry.observe,)
         )
         context = AdapterContext(
-            identity, lambda name: settings.member(name).endpoint, clock, counter, self._workspace.folder
+            identity,
+            lambda name: settings.member(name).endpoint,
+            clock,
+            counter,
+            self._workspace.folder,
+            skills=(me.tool,),
         )
         self._adapter = registry.load(settings.protocol)(context)
         self._identity = identity
@@ -156,15 +161,14 @@ class Node:
         if earlier is None:
             return
         broadcast, t0 = earlier
-        since = self._clock.now()
         self._take(broadcast)
+        # Before the first hello: from then on others leave this agent's tasks, and its heirlooms, to it.
+        self._begin(broadcast, t0, since=self._clock.now())
         for peer in self._settings.neighbours:
             try:
                 await self._mesh.link(peer, "rejoin")
             except ProtocolError:
                 self._mesh.broke(peer)
-        # From the first hello on others leave this agent's tasks to it.
-        self._begin(broadcast, t0, since)
 
     async def _check_links(self) -> list[tuple[str, str]]:
         return await self._mesh.check(self._settings.neighbours)

@@ -70,6 +70,11 @@ class RecoveryHandler:
         self._linking: dict[str, None] = {}
         self._roster = tuple(member.node_id for member in settings.roster)
 
+    @property
+    def linking(self) -> tuple[str, ...]:
+        """Peers to which a link is being made."""
+        return tuple(self._linking)
+
     def on_suspect(self, peer: str) -> None:
         """``peer`` is held for dead: repair what its death broke."""
         switches = self._settings.recovery
@@ -88,17 +93,18 @@ class RecoveryHandler:
             self._relink("rejoin", None)
 
     def _relink(self, reason: LinkReason, cause: Cause | None) -> None:
-        wanted = replacements(
-            self._settings.topology,
-            self._settings.node_id,
-            self._settings.neighbours,
-            self._roster,
-            self._roles.alive(),
-        )
-        for peer in wanted:
+        for peer in self._wanted():
             if peer not in self._mesh.links and peer not in self._linking:
                 self._linking[peer] = None
                 self._spawn(self._link(peer, reason, cause))
+        self._give_back()
+
+    def _wanted(self) -> tuple[str, ...]:
+        settings = self._settings
+        return replacements(settings.topology, settings.node_id, settings.neighbours, self._roster, self._roles.alive())
+
+    def _give_back(self) -> None:
+        wanted = self._wanted()
         for peer in self._mesh.links:
             if peer not in wanted and self._is_alive(peer):
                 self._mesh.unlink(peer)
@@ -114,6 +120,7 @@ class RecoveryHandler:
                     self._mesh.broke(peer)
                     await self._clock.sleep(_LINK_BACKOFF_S * 2**attempt)
                 else:
+                    self._give_back()  # whom it stands in for may have come back meanwhile
                     return
             self._journal.append("link_failed", peer=peer, reason=reason)
         finally:

@@ -90,9 +90,9 @@ class LiveView:
 
     def refresh(self) -> None:
         """Read what the journals have got since the last call and show it."""
-        now_s = self._clock.now()
-        self._take(self._tail.read_new(), until_s=now_s - _REORDER_S)
-        self._state.tick(now_s - _REORDER_S)
+        now_s = self._seen_until()
+        self._take(self._tail.read_new(), until_s=now_s)
+        self._state.tick(now_s)
         if now_s >= self._status_at_s and self._state.ended is None:
             self._status_at_s += STATUS_S
             self._write(Line(now_s, status_text(self._state, now_s)), keep=False)
@@ -136,12 +136,16 @@ class LiveView:
         if self._live is None:
             self._console.print(text, style=TONE_STYLES[line.tone], markup=False, highlight=False, soft_wrap=True)
 
+    def _seen_until(self) -> float:
+        """Up to here all events have been shown; rates over a window that ends later would miss its last answers."""
+        return self._clock.now() - _REORDER_S
+
     def _draw(self) -> None:
         if self._live is not None:
             size = self._console.size
             # One column and one line stay free: a full last line makes some terminals scroll.
             ended_at_s = self._state.ended_at_s
-            now_s = self._clock.now() if ended_at_s is None else ended_at_s
+            now_s = self._seen_until() if ended_at_s is None else ended_at_s
             drawn = frame(self._state, self._lines, now_s, size.width - 1, size.height - 1)
             self._live.update(drawn, refresh=True)
 

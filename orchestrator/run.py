@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from rich.console import Console
 
 from agent.journal import Journal
+from agent.settings import CONDUCTOR
 from chaos.storm import carry_out
 from orchestrator import host, report, run_dir, seeds, timeline
 from orchestrator.canary import Canaries
@@ -129,8 +130,17 @@ class Run:
                 agents_of(self._scenario, self._timeline, self._folder), self._folder, admin, self._clock
             )
             stack.push_async_callback(runtime.stop)
+            self._prepare_protocol(names)
             await runtime.start(_START_TIMEOUT_S + _START_TIMEOUT_PER_AGENT_S * len(names))
             await self._conduct(runtime, admin, workload)
+
+    def _prepare_protocol(self, names: Sequence[str]) -> None:
+        """Let the protocol make what its nodes need before the first one starts: certificates, for instance."""
+        workspaces = {name: self._folder.workspace(name).resolve() for name in names}
+        for workspace in workspaces.values():
+            workspace.mkdir(exist_ok=True)
+        adapter = registry.load(self._scenario.storm.protocol)
+        adapter.prepare(self._folder.path.resolve(), workspaces | {CONDUCTOR: self._folder.path.resolve()})
 
     def _journal_early_end(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Called when all agents are gone and the view is still there to say why."""
@@ -140,12 +150,14 @@ class Run:
     async def _conduct(self, runtime: LocalRuntime, admin: httpx.AsyncClient, workload: Workload) -> None:
         agents = agents_of(self._scenario, self._timeline, self._folder)
         urls = {agent.node_id: runtime.admin_url(agent.node_id) for agent in agents}
-        conductor = Conductor(agents, urls, admin, self._folder.path, self._clock, self._journal, self.counter)
+        workspace = self._folder.path.resolve()
+        conductor = Conductor(agents, urls, admin, workspace, self._clock, self._journal, self.counter)
         async with conductor, self._canaries():
             await conductor.check_edges()
             shards = cut(workload.document.fragments, len(workload.holders))
             questions = [task.for_agents() for task in workload.tasks]
-            t0 = await conductor.broadcast(self._scenario.storm.document, shards, workload.holders, questions)
+            title = self._scenario.storm.document
+            t0 = await conductor.broadcast(title, shards, workload.holders, questions)
             await conductor.start(t0)
             self.clock_started = True
             await self._storm(runtime, t0)

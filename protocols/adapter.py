@@ -1,14 +1,15 @@
 """The one seam between the mesh and a protocol: send a message, receive a message, and what else a protocol can."""
 
 import socket
+import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from protocols.clock import Clock
-from protocols.message import Message
+from protocols.message import Message, Traffic
 from protocols.wire import ByteCounter, attribute, listen
 
 
@@ -50,11 +51,16 @@ class AdapterContext:
     counter: ByteCounter
     workspace: Path
     timeouts: Timeouts = field(default_factory=Timeouts)
+    skills: tuple[str, ...] = ()
+    """What this node can do, for protocols that publish it (agent card, manifest, interface description)."""
 
-    def listen(self) -> socket.socket:
-        """A listening socket on this node's own fixed port, its bytes counted; raises ``OSError``."""
+    def listen(self, assumed: Traffic = Traffic.UNCLASSIFIED) -> socket.socket:
+        """A listening socket on this node's own fixed port, its bytes counted; raises ``OSError``.
+
+        ``assumed`` is the class of bytes that no request ever explains (TLS handshakes that were cut).
+        """
         endpoint = self.resolve(self.identity.node_id)
-        return listen(endpoint.host, endpoint.port, self.counter)
+        return listen(endpoint.host, endpoint.port, self.counter, assumed)
 
 
 class BaseProtocolAdapter(ABC):
@@ -72,6 +78,19 @@ class BaseProtocolAdapter(ABC):
     def __init__(self, context: AdapterContext) -> None:
         self.context = context
 
+    @classmethod
+    def prepare(cls, folder: Path, workspaces: Mapping[str, Path]) -> None:
+        """Make in ``folder`` and in the nodes' own ``workspaces`` (by name) what a run needs before any node starts.
+
+        Called once per run, for all nodes and the conductor, before the first adapter is constructed; does nothing by
+        default. Raises ConfigError when the protocol cannot carry these names.
+        """
+
+    @classmethod
+    def serving_tls(cls, workspace: Path) -> ssl.SSLContext | None:
+        """The TLS context with which the node of this workspace serves; None, the default, for plain TCP."""
+        return None
+
     @abstractmethod
     async def send_message(self, dest: str, content: Message) -> None:
         """Deliver ``content`` to the node ``dest``; returns on the receiver's receipt, before the work starts.
@@ -79,6 +98,13 @@ class BaseProtocolAdapter(ABC):
         Sending again with the same ``message_id`` is allowed. Raises PeerUnreachableError, PeerTimeoutError,
         PeerRejectedError.
         """
+
+    def carries_back(self, content: Message) -> bool:
+        """Whether ``content`` would go back over an exchange that its recipient keeps open, so that it needs no link.
+
+        False by default; for protocols where a result travels on what its request began.
+        """
+        return False
 
     @abstractmethod
     async def receive_message(self) -> Message:

@@ -112,8 +112,7 @@ class JsonHttpAdapter(BaseProtocolAdapter):
             raise PeerTimeoutError(peer, f"no answer to {method} {path} in time ({type(error).__name__})") from error
         except httpx.InvalidURL as error:
             raise PeerRejectedError(peer, f"expected an answer to {method} {path}, got a redirect: {error}") from error
-        except (httpx.RequestError, RuntimeError) as error:
-            # RuntimeError: the client was closed by a disconnect while this request waited for it.
+        except httpx.RequestError as error:
             raise PeerUnreachableError(peer, f"{method} {path} failed: {error or type(error).__name__}") from error
 
     def _new_client(self) -> httpx.AsyncClient:

@@ -5,6 +5,7 @@ Third-party adapters register under the entry-point group ``failstorm.protocols`
 
 from importlib import import_module
 from importlib.metadata import entry_points, version
+from sys import version_info
 
 from protocols.adapter import BaseProtocolAdapter
 from protocols.errors import ConfigError
@@ -12,7 +13,10 @@ from protocols.errors import ConfigError
 ENTRY_POINT_GROUP = "failstorm.protocols"
 
 # Module and class are named, not imported: only the SDK of the protocol in use is ever loaded.
-_OWN = {"json": "protocols.json_http:JsonHttpAdapter"}
+_OWN = {"anp": "protocols.anp.adapter:AnpAdapter", "json": "protocols.json_http:JsonHttpAdapter"}
+
+# Packages that cannot be installed on a newer Python, as their Requires-Python says.
+_PYTHON_BELOW = {"agora": ("agora-protocol", (3, 13))}
 
 
 def _locations() -> dict[str, str]:
@@ -21,15 +25,28 @@ def _locations() -> dict[str, str]:
 
 
 def names() -> tuple[str, ...]:
-    """The protocols that can be chosen, in alphabetical order."""
-    return tuple(sorted(_locations()))
+    """The protocols that can be chosen here, in alphabetical order."""
+    return tuple(sorted(name for name in _locations() if obstacle(name) is None))
+
+
+def obstacle(name: str) -> str | None:
+    """Why the protocol called ``name`` cannot be chosen here, although it is known; None when it can."""
+    if name not in _PYTHON_BELOW:
+        return None
+    distribution, (major, minor) = _PYTHON_BELOW[name]
+    if version_info < (major, minor):
+        return None
+    return f"{distribution} needs Python < {major}.{minor}, this is {version_info[0]}.{version_info[1]}"
 
 
 def load(name: str) -> type[BaseProtocolAdapter]:
-    """The adapter class called ``name``; raises ConfigError for an unknown or broken one."""
+    """The adapter class called ``name``; raises ConfigError for an unknown, unavailable or broken one."""
     locations = _locations()
     if name not in locations:
-        raise ConfigError(f"expected a protocol out of {', '.join(sorted(locations))}, got {name!r}")
+        raise ConfigError(f"expected a protocol out of {', '.join(names())}, got {name!r}")
+    reason = obstacle(name)
+    if reason is not None:
+        raise ConfigError(f"expected a protocol out of {', '.join(names())}, got {name!r}: {reason}")
     module_name, _, class_name = locations[name].partition(":")
     try:
         found = getattr(import_module(module_name), class_name, None)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from protocols.errors import LabError
+from protocols.wire import CountingListener
 
 _START_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 1
@@ -28,9 +30,9 @@ class _Server(uvicorn.Server):
 
 
 class AsgiServer:
-    """uvicorn (HTTP/1.1 by h11, alike for every protocol) on one listening socket."""
+    """uvicorn (HTTP/1.1 by h11, alike for every protocol) on one listening socket; with ``tls`` it speaks HTTPS."""
 
-    def __init__(self, app: AsgiApp, listener: socket.socket) -> None:
+    def __init__(self, app: AsgiApp, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         self._listener = listener
         config = uvicorn.Config(
             app,
@@ -47,6 +49,9 @@ class AsgiServer:
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
         )
+        if tls is not None:
+            config.load()
+            config.ssl = tls
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 
@@ -73,6 +78,8 @@ class AsgiServer:
         # uvicorn closes idle connections only; one with half a request would outlive it, and so would its task.
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
+        if isinstance(self._listener, CountingListener):
+            self._listener.hang_up()
         self._server.should_exit = True
         await self._task
         self._task = None

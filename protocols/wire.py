@@ -8,12 +8,15 @@ later from a full buffer, fall under it too. A server learns class and peer when
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
+from weakref import WeakSet
 
+from protocols import names
 from protocols.message import Traffic
 
 Role = Literal["client", "server"]
@@ -52,16 +55,20 @@ class ByteCounter:
 
     _rows: dict[tuple[Role, str | None, Traffic], list[int]] = field(default_factory=dict)
     _served: MutableMapping[tuple[str, int], "Tally"] = field(default_factory=dict)
+    _adding: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    """A synchronous SDK moves its bytes in threads of its own."""
 
     def add(self, role: Role, peer: str | None, traffic: Traffic, sent: int, received: int) -> None:
-        """Count bytes of one exchange."""
-        row = self._rows.setdefault((role, peer, traffic), [0, 0])
-        row[0] += sent
-        row[1] += received
+        """Count bytes of one exchange; from any thread."""
+        with self._adding:
+            row = self._rows.setdefault((role, peer, traffic), [0, 0])
+            row[0] += sent
+            row[1] += received
 
     def drain(self) -> list[Row]:
         """The rows since the last call, in a stable order; none if nothing moved."""
-        rows, self._rows = self._rows, {}
+        with self._adding:
+            rows, self._rows = self._rows, {}
         ordered = sorted(rows.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2]))
         return [(role, peer, str(traffic), row[0], row[1]) for (role, peer, traffic), row in ordered]
 
@@ -101,6 +108,10 @@ class Tally:
         if any(self._waiting):
             self._counter.add(self._role, self._peer, traffic, *self._waiting)
             self._waiting = [0, 0]
+
+    def assume(self, traffic: Traffic, peer: str | None = None) -> None:
+        """Bytes for which nobody ever names a class fall under this tag."""
+        self._last, self._peer = traffic, peer
 
     def answered(self) -> None:
         """The answer is out: what arrives next belongs to a request not yet read."""
@@ -204,20 +215,37 @@ class CountingListener(socket.socket):
     """A listening socket whose accepted connections are counted."""
 
     counter: ByteCounter
+    assumed: Traffic
+    accepted: "WeakSet[socket.socket]"
 
     def accept(self) -> tuple[socket.socket, Any]:
         """As ``socket.accept``; the connection is a :class:`CountingSocket`."""
         plain, address = super().accept()
         connection = CountingSocket.wrap(plain, self.counter, "server")
+        connection.tally.assume(self.assumed)
         connection.client_address = address[:2]
         self.counter.accepted(address[:2], connection.tally)
+        self.accepted.add(connection)
         return connection, address
 
+    def hang_up(self) -> None:
+        """End every accepted connection, also one of which no server knows yet because its TLS handshake hangs."""
+        for connection in list(self.accepted):
+            with suppress(OSError):  # it has ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
 
-def listen(host: str, port: int, counter: ByteCounter) -> CountingListener:
-    """A counted listening socket; raises ``OSError`` when the port is taken."""
-    listener = CountingListener(socket.AF_INET, socket.SOCK_STREAM)
+
+def listen(host: str, port: int, counter: ByteCounter, assumed: Traffic = Traffic.UNCLASSIFIED) -> CountingListener:
+    """A counted listening socket; raises ``OSError`` when the port is taken.
+
+    ``assumed`` is the class of a connection that ends before its first request is read: one over TLS, which ended in
+    the making, is a handshake.
+    """
+    # asyncio switches Nagle off only where it is told that this is TCP; otherwise answers wait 40 ms for an ACK.
+    listener = CountingListener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.counter = counter
+    listener.assumed = assumed
+    listener.accepted = WeakSet()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -229,7 +257,7 @@ def listen(host: str, port: int, counter: ByteCounter) -> CountingListener:
     return listener
 
 
-class CountingLoop(asyncio.SelectorEventLoop):
+class CountingLoop(names.NamingLoop):
     """An event loop whose outgoing connections are counted, whichever library opens them."""
 
     counter: ByteCounter
@@ -242,7 +270,10 @@ class CountingLoop(asyncio.SelectorEventLoop):
             if options.get("ssl") and not options.get("server_hostname"):
                 options["server_hostname"] = host
             options = {name: value for name, value in options.items() if name not in _DIALLING_OPTIONS}
-        counted = CountingSocket.wrap(plain, self.counter, "client")
+        lab = names.current()
+        counted = CountingSocket.wrap(plain, lab.counter if lab else self.counter, "client")
+        # A TLS handshake is sent by the loop itself, before any task of the caller sends.
+        counted.tally.assume(_traffic.get(), _peer.get())
         return await super().create_connection(protocol_factory, sock=counted, **options)
 
     async def _dial(self, host: str, port: int) -> socket.socket:

@@ -92,9 +92,7 @@ def false_suspicions(evidence: Evidence) -> Value:
     corrected = [duration for duration, retracted in mistakes if retracted]
     up = {member.node_id: _up(evidence, member.node_id) for member in evidence.agents}
     down = {node: minus([(evidence.t0_s, evidence.end_s)], spans) for node, spans in up.items()}
-    asked = sum(
-        length(minus(up[observer], down[peer])) for observer in up for peer in up if observer != peer
-    )
+    asked = sum(length(minus(up[observer], down[peer])) for observer in up for peer in up if observer != peer)
     held: dict[tuple[str, str], list[Span]] = {}
     for suspicion in evidence.suspicions:
         held.setdefault((suspicion.node, suspicion.peer), []).append((suspicion.begin, suspicion.end))
@@ -102,10 +100,12 @@ def false_suspicions(evidence: Evidence) -> Value:
     wrong = sum(
         length(minus(spans, [*outside, *down[observer], *down[peer]])) for (observer, peer), spans in held.items()
     )
-    return Value({
-        "count": len(mistakes),
-        "uncorrected": len(mistakes) - len(corrected),
-        "mistake_p50_ms": to_ms(quantile(corrected, 0.5)) if corrected else None,
-        "mistake_max_ms": to_ms(max(corrected)) if corrected else None,
-        "query_accuracy": 1 - wrong / asked if asked else None,
-    })
+    return Value(
+        {
+            "count": len(mistakes),
+            "uncorrected": len(mistakes) - len(corrected),
+            "mistake_p50_ms": to_ms(quantile(corrected, 0.5)) if corrected else None,
+            "mistake_max_ms": to_ms(max(corrected)) if corrected else None,
+            "query_accuracy": 1 - wrong / asked if asked else None,
+        }
+    )

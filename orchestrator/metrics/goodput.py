@@ -67,11 +67,13 @@ def goodput(evidence: Evidence) -> Value:
     at = np.round(np.arange(first, last + 1) * step_s, 6)
     n, good = seen.between(at - width_s, at)
     before = succeeded(evidence.decided("pre"))
-    return Value({
-        "baseline": before[0] / before[1] if before[1] else None,
-        "window_s": width_s,
-        "curve": [[float(t), int(g) / int(m)] for t, m, g in zip(at, n, good, strict=True) if m],
-    })
+    return Value(
+        {
+            "baseline": before[0] / before[1] if before[1] else None,
+            "window_s": width_s,
+            "curve": [[float(t), int(g) / int(m)] for t, m, g in zip(at, n, good, strict=True) if m],
+        }
+    )
 
 
 def _losses(evidence: Evidence) -> tuple[Floats, Floats]:

@@ -129,8 +129,10 @@ def retry_amplification(evidence: Evidence) -> Value:
     per_task = (made_before[first + n] - made_before[first]) / np.maximum(n, 1)
     since = None if no_baseline(evidence) else steady_from(evidence)
     calm = [attempts[task.task] for task in seen.tasks if since is not None and task.arrival >= since]
-    return Value({
-        "before": before,
-        "peak": float(per_task.max()) / before if len(per_task) else None,
-        "after_steady": sum(calm) / len(calm) / before if calm else None,
-    })
+    return Value(
+        {
+            "before": before,
+            "peak": float(per_task.max()) / before if len(per_task) else None,
+            "after_steady": sum(calm) / len(calm) / before if calm else None,
+        }
+    )

@@ -4,10 +4,15 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.agent.lab import Lab
 from tests.agent.virtual_time import run_virtually
+
+# The same examples every time, and no deadline: a busy host is not a defect.
+hypothesis.settings.register_profile("agent", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("agent")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,32 +2,23 @@
 
 import asyncio
 import itertools
-import json
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from pydantic import JsonValue
 
-from agent.exchange import Exchange
 from agent.fragments import Fragment, shard_of
-from agent.heartbeat import HeartbeatMonitor
-from agent.membership import Membership
-from agent.mesh import MeshNetwork
 from agent.node import Node
-from agent.recovery import RecoveryHandler
-from agent.roles import Roles
 from agent.settings import CONDUCTOR, AgentSettings, DetectorSettings, Member, RecoverySettings
-from agent.tasks import TaskOwner
 from agent.tools import TOOLS
-from agent.worker import Worker
 from agent.workspace import Broadcast, Question
 from protocols.adapter import AdapterContext, Identity, Timeouts
 from protocols.message import Kind, Message, Traffic
 from protocols.wire import ByteCounter
 from tests.agent.memory_net import MemoryAdapter, MemoryNetwork
+from tests.agent.specimen import Agent
 from tests.agent.virtual_time import LoopClock
 
 QUESTION = "Where was the designer of the Aurora Bridge born?"
@@ -49,63 +40,6 @@ def neighbours(topology: Topology, names: tuple[str, ...], me: str) -> tuple[str
         return others
     reach = (1, -1) if topology == "ring" else (1, -1, 2, -2)
     return tuple(dict.fromkeys(names[(place + step) % len(names)] for step in reach))
-
-
-@dataclass
-class Agent:
-    """One agent under test, its parts by name."""
-
-    node: Node
-    adapter: MemoryAdapter
-    settings: AgentSettings
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-
-    @property
-    def mesh(self) -> MeshNetwork:
-        """Its links."""
-        return self.node._mesh
-
-    @property
-    def heartbeat(self) -> HeartbeatMonitor:
-        """Its failure detector's shell."""
-        return self.node._heartbeat
-
-    @property
-    def membership(self) -> Membership:
-        """Its view of the living."""
-        return self.heartbeat._membership
-
-    @property
-    def recovery(self) -> RecoveryHandler:
-        """What it does about deaths."""
-        found = self.heartbeat.recovery
-        assert isinstance(found, RecoveryHandler)
-        return found
-
-    @property
-    def roles(self) -> Roles:
-        """Who does what, as it sees it."""
-        return self.node._roles
-
-    @property
-    def worker(self) -> Worker:
-        """Its worker."""
-        return self.node._worker
-
-    @property
-    def exchange(self) -> Exchange:
-        """Its open requests."""
-        return self.worker._exchange
-
-    @property
-    def owner(self) -> TaskOwner:
-        """Its tasks."""
-        return self.node._tasks
-
-    def events(self, *names: str) -> list[dict[str, Any]]:
-        """Its journal so far, all of it or the events of these names."""
-        lines = self.settings.workspace.joinpath("journal.jsonl").read_text().splitlines()
-        return [event for event in map(json.loads, lines) if not names or event["ev"] in names]
 
 
 class Lab:
@@ -210,6 +144,12 @@ class Lab:
         spawn(agent.mesh.receive_forever())
         return agent
 
+    def observer(self) -> Agent:
+        """``agent_1``; all the others are played by the test."""
+        for name in self.names[1:]:
+            self.adapter(name)
+        return self.agent("agent_1")
+
     def all_agents(self) -> list[Agent]:
         """Start every agent of the roster."""
         return [self.agent(name) for name in self.names]
@@ -231,6 +171,13 @@ class Lab:
         """Have these agents make the links that their topology gives them."""
         for agent in agents:
             assert await agent.node._check_links() == []
+
+    async def alive(self) -> list[Agent]:
+        """Start every agent, linked and beating."""
+        agents = self.all_agents()
+        await self.link(*agents)
+        self.beat(*agents)
+        return agents
 
     def kill(self, agent: Agent) -> None:
         """SIGKILL the agent: it does nothing more, and its peers' connections break."""

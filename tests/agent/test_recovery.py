@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from agent.exchange import Step, StepFailedError
 from agent.membership import RESTART_STEP, News
 from agent.recovery import replacements
-from tests.agent.lab import Agent, Lab, Topology, neighbours
+from tests.agent.lab import Lab, Topology, neighbours
+from tests.agent.specimen import Agent
 
 MakeLab = Callable[..., Lab]
 NAMES = tuple(f"agent_{number}" for number in range(1, 11))
@@ -91,7 +92,7 @@ async def bereaved(lab: Lab, victim: str) -> Agent:
     for peer in a.settings.neighbours:
         await a.mesh.link(peer, "start")
     lab.network.kill(victim)
-    a.heartbeat._carry_out(a.membership.told([News(victim, 0, alive=False)]))
+    a.hear(News(victim, 0, alive=False))
     return a
 
 
@@ -113,7 +114,9 @@ async def test_without_reconnect_the_dead_link_goes_and_nothing_comes(make_lab: 
     """``reconnect: false``: no link is made, on a death or on a return."""
     async with make_lab(agent_count=6, topology="ring", recovery={"reconnect": False}) as lab:
         a = await bereaved(lab, "agent_2")
-        a.heartbeat._carry_out(a.membership.told([News("agent_2", 1, alive=True)]))
+        await asyncio.sleep(1)
+        del lab.network.dead["agent_2"]
+        a.hear(News("agent_2", 1, alive=True))
         await asyncio.sleep(10)
         assert list(a.mesh.links) == ["agent_6"]
         assert a.events("repair") == []
@@ -126,7 +129,7 @@ async def test_a_returned_neighbour_gets_its_link_back_from_the_stand_in(make_la
         await asyncio.sleep(0.1)
         del lab.network.dead["agent_2"]
         lab.adapter("agent_2", RESTART_STEP)
-        a.heartbeat._carry_out(a.membership.told([News("agent_2", RESTART_STEP, alive=True)]))
+        a.hear(News("agent_2", RESTART_STEP, alive=True))
         await asyncio.sleep(0.1)
         assert sorted(a.mesh.links) == ["agent_2", "agent_6"]
         assert [(event["peer"], event["reason"]) for event in a.events("link_up")][-1] == ("agent_2", "rejoin")
@@ -140,7 +143,7 @@ async def test_a_neighbour_that_restarts_unnoticed_is_linked_anew(make_lab: Make
         for peer in a.settings.neighbours:
             lab.adapter(peer)
             await a.mesh.link(peer, "start")
-        a.heartbeat._carry_out(a.membership.told([News("agent_2", RESTART_STEP, alive=True)]))
+        a.hear(News("agent_2", RESTART_STEP, alive=True))
         await asyncio.sleep(0.1)
         assert [(event["ev"], event["peer"]) for event in a.events("suspect", "alive", "link_down")] == [
             ("suspect", "agent_2"),
@@ -218,7 +221,7 @@ async def test_an_unfinished_request_is_sent_again_only_if_republishing_is_on(
         await asyncio.sleep(0.1)
         (first,) = lab.network.sent("request")
         lab.network.kill(first.recipient)
-        a.heartbeat._carry_out(a.membership.told([News(first.recipient, 0, alive=False)]))
+        a.hear(News(first.recipient, 0, alive=False))
         await asyncio.sleep(0.1)
         assert len(lab.network.sent("request")) == (2 if republish else 1)
         assert asked.done() is not republish

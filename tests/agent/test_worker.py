@@ -11,7 +11,8 @@ from agent.exchange import Step
 from agent.fragments import FragmentUnavailableError
 from agent.membership import News
 from protocols.message import Message
-from tests.agent.lab import FRAGMENTS, QUESTION, Agent, Lab
+from tests.agent.lab import FRAGMENTS, QUESTION, Lab
+from tests.agent.specimen import Agent
 
 MakeLab = Callable[..., Lab]
 ASKER = "agent_1"
@@ -65,7 +66,7 @@ async def test_a_tool_it_does_not_have_is_refused_and_may_be_asked_again(make_la
             a.adapter.inbox.put_nowait(message)
         assert await results(lab) == [{"ok": False, "error": "refused"}] * 2
         assert a.events("step_start") == []
-        a.heartbeat._carry_out(a.membership.told(lost))
+        a.hear(*lost)
         adopted = [event["tool"] for event in a.events("adopt")]
         assert adopted
         for message in messages:

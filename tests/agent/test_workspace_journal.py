@@ -118,6 +118,17 @@ def test_a_second_life_goes_on_in_the_same_file(journal: Journal, path: Path) ->
     assert [json.loads(line)["inc"] for line in path.read_text().splitlines()] == [1000, 2000]
 
 
+def test_a_line_that_was_cut_does_not_take_the_next_life_with_it(path: Path) -> None:
+    """After a torn end the next line begins on a line of its own."""
+    path.write_text('{"t":1.0,"ev":"answ')
+    journal = Journal(path, "agent_1", 1000, FixedClock())
+    journal.append("agent_start")
+    journal.close()
+    torn, whole = path.read_text().splitlines()
+    assert torn == '{"t":1.0,"ev":"answ'
+    assert json.loads(whole)["ev"] == "agent_start"
+
+
 def test_a_full_disk_is_an_error_of_the_lab(tmp_path: Path) -> None:
     """Evidence must not be lost silently: the error names the file and what to do. /dev/full stands for the disk."""
     full = tmp_path / "journal.jsonl"

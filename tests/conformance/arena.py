@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +27,8 @@ HOST = "127.0.0.1"
 PATIENT = Timeouts(connect_s=10.0, ack_s=20.0)
 """For tests about what happens, on a machine that may be busy; tests about time bring their own."""
 _BOUND_S = 60.0
+_NAMES = ("a", "b", "c", "d", "r")
+"""What a test may call its nodes."""
 
 
 class Arena:
@@ -41,6 +44,7 @@ class Arena:
         self._reserved: dict[str, socket.socket] = {}
         self._nodes: list[BaseProtocolAdapter] = []
         self._peers: list[PeerProcess] = []
+        self.adapter_class.prepare(folder, {name: folder / name for name in _NAMES})
         self._runner = asyncio.Runner(loop_factory=lambda: counting_loop(self.counter))
 
     def run(self, scenario: Coroutine[Any, Any, T]) -> T:
@@ -55,6 +59,10 @@ class Arena:
     def overrides(self, capability: str) -> bool:
         """Whether the protocol has an optional capability."""
         return getattr(self.adapter_class, capability) is not getattr(BaseProtocolAdapter, capability)
+
+    def serving_tls(self, name: str) -> ssl.SSLContext | None:
+        """What it takes to pass for ``name`` where the protocol is spoken over TLS; None otherwise."""
+        return self.adapter_class.serving_tls(self._folder / name)
 
     def port(self, name: str) -> int:
         """The port of ``name``: kept from everybody else by a bound socket that does not listen."""

@@ -53,9 +53,11 @@ async def _deliver_mixed(arena: Arena, adapter: BaseProtocolAdapter, count: int)
 
 async def _cut_in_mid_transfer(arena: Arena, adapter: BaseProtocolAdapter, proxy: Proxy) -> None:
     """A small message, then a large one whose connection is cut when a part of it has gone through."""
-    await arena.deliver(adapter, arena.message(Traffic.RETRY))
+    own = adapter.context.identity.node_id
+    await arena.deliver(adapter, arena.message(Traffic.RETRY, sender=own))
     proxy.hold_after = 300_000
-    sending = asyncio.create_task(arena.deliver(adapter, arena.message(Traffic.RETRY, payload="q" * 8 * _MIB)))
+    large = arena.message(Traffic.RETRY, sender=own, payload="q" * 8 * _MIB)
+    sending = asyncio.create_task(arena.deliver(adapter, large))
     await proxy.held.wait()
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)

@@ -33,13 +33,15 @@ _fuzzing = settings(
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Field:
     """A target in a process of its own, and a well-behaved neighbour that talks to it."""
 
     arena: Arena
     target: PeerProcess
     neighbour: BaseProtocolAdapter
+    exchanges: int = 0
+    """How often the target has answered its neighbour during attacks."""
 
     @asynccontextmanager
     async def unharmed(self) -> AsyncIterator[None]:
@@ -49,9 +51,11 @@ class Field:
         attacked = asyncio.Event()
 
         async def talk() -> None:
-            while not attacked.is_set():
+            last = False
+            while not last:
+                last = attacked.is_set()
                 await self.arena.exchange(self.neighbour, "b")
-            await self.arena.exchange(self.neighbour, "b")
+                self.exchanges += 1
 
         async with asyncio.TaskGroup() as group:
             group.create_task(talk())
@@ -99,7 +103,7 @@ class Field:
 def field(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     """One field for all attacks on a protocol: the target has to outlive them all."""
     arena = Arena(request.param, tmp_path_factory.mktemp("hostile"))
-    target = arena.peer_process("b")
+    target = arena.peer_process("b", ("a", "r"))
 
     async def neighbour() -> BaseProtocolAdapter:
         adapter = await arena.node("a", timeouts=_NEIGHBOURLY)
@@ -263,7 +267,8 @@ def test_slowloris(field: Field) -> None:
                     slow.append(await field.connect())
                     await asyncio.get_running_loop().sock_sendall(slow[-1], beginning)
             await until(lambda: field.target.vitals.num_fds() > files + _HUNDRED, "all are connected")
-            await field.arena.exchange(field.neighbour, "b")
+            served = field.exchanges
+            await until(lambda: field.exchanges > served + 1, "the neighbour is served meanwhile")
             for connection in slow:
                 connection.close()
             await until(lambda: field.target.vitals.num_fds() < files + 10, "the target gave them up")

@@ -211,14 +211,15 @@ async def _serving(arena: Arena, reply: Callable[[asyncio.StreamWriter], Awaitab
             await reader.read(1)
             await reply(writer)
             # Read to the end: hanging up on unread bytes would cut the answer with a reset.
-            writer.write_eof()
-            await reader.read()
+            if writer.can_write_eof():  # TLS says goodbye by itself
+                writer.write_eof()
+                await reader.read()
         except ConnectionError:
             return
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", arena.port("b"))
+    server = await asyncio.start_server(serve, "127.0.0.1", arena.port("b"), ssl=arena.serving_tls("b"))
     try:
         yield
     finally:

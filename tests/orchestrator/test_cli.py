@@ -82,7 +82,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--kill-at", "60", "--kill-fraction", "0"], "expected somebody to kill at 60 s"),
         (["--agent-count", "0"], "1 or more, got 0"),
         (["--agent-count", "1", "--kill-fraction", "0.5"], "expected a survivor"),
-        (["--protocol", "smtp"], "--protocol: scenario.protocol: expected one of json"),
+        (["--protocol", "smtp"], "--protocol: scenario.protocol: expected one of "),
         (["--topology", "tree"], "expected one of mesh, full, star, ring, got 'tree'"),
         (["--detector-mode", "magic"], "got 'magic'"),
         (["--duration", "10"], "expected 16 s or more for a storm, got 10"),

@@ -3,8 +3,9 @@
 import asyncio
 import gzip
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,26 @@ def test_silence_is_a_timeout(run: Run, counter: ByteCounter) -> None:
         async with _answering(b"", counter, Timeouts(connect_s=0.1, ack_s=0.1)) as a:
             with pytest.raises(PeerTimeoutError, match="b: no answer to GET /health"):
                 await a.probe("b")
+
+    run(scenario())
+
+
+def test_peer_that_takes_no_connection_costs_the_shorter_timeout(run: Run, counter: ByteCounter) -> None:
+    """A full backlog, like a peer whose host is gone, swallows connection attempts: that has a bound of its own."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server((_HOST, 0), backlog=0) as full, ExitStack() as stack:
+            for _ in range(2):  # more than the backlog takes: the kernel ignores whoever comes next
+                waiting = stack.enter_context(socket.socket())
+                waiting.settimeout(0)
+                waiting.connect_ex(full.getsockname())
+            a = _adapter("a", {"b": full.getsockname()[1]}, counter, Timeouts(connect_s=0.1, ack_s=20.0))
+            began = loop.time()
+            with pytest.raises(PeerTimeoutError, match="ConnectTimeout"):
+                await a.probe("b")
+            assert loop.time() - began < 10.0
+            await a.close()
 
     run(scenario())
 

@@ -59,7 +59,7 @@ def test_installed_package_adds_a_protocol(installed: list[EntryPoint]) -> None:
         _point("alpha", "protocols.json_http:JsonHttpAdapter"),
         _point("omega", "protocols.json_http:JsonHttpAdapter", group="console_scripts"),
     ]
-    assert registry.names() == ("alpha", "json", "zeta")
+    assert registry.names() == tuple(sorted({"alpha", "zeta", *registry._OWN}))
     assert registry.load("zeta") is JsonHttpAdapter
 
 

@@ -97,6 +97,38 @@ def test_bytes_sent_later_by_the_loop_keep_their_class(run: Run, counter: ByteCo
     assert counter.drain() == [("client", "b", "task", _BIG, 0), ("client", "c", "heartbeat", 3, 0)]
 
 
+def test_what_the_loop_sends_by_itself_belongs_to_the_last_exchange(run: Run, counter: ByteCounter) -> None:
+    """A reply made while reading (a TLS alert, a pong) has no task behind it; its connection's last class counts."""
+
+    class Replying(asyncio.Protocol):
+        transport: asyncio.Transport
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server((_HOST, 0)) as listener:
+            listener.settimeout(0)
+            with classify(Traffic.HANDSHAKE, "b"):
+                transport, _ = await loop.create_connection(Replying, *listener.getsockname())
+            far, _ = await loop.sock_accept(listener)
+            with far, classify(Traffic.TASK, "b"):
+                transport.write(b"request")
+                await loop.sock_sendall(far, b"ping")
+                assert await loop.sock_recv(far, 100) == b"request"
+                assert await loop.sock_recv(far, 100) == b"ping"
+            transport.close()
+            await asyncio.sleep(0)
+
+    run(scenario())
+    assert counter.drain() == [("client", "b", "task", 11, 4)]
+
+
 def test_listener_knows_its_connections_until_they_close(run: Run) -> None:
     """The count of an accepted connection is found by its client's address, as an ASGI server reports it."""
     served = ByteCounter()
@@ -117,6 +149,33 @@ def test_listener_knows_its_connections_until_they_close(run: Run) -> None:
 
     run(scenario())
     assert served.drain() == [("server", "a", "task", 0, 4)]
+
+
+def test_neither_end_waits_for_acknowledgements(run: Run) -> None:
+    """Nagle's algorithm is off on counted connections, as it is on asyncio's own: it would cost 40 ms an answer."""
+    switched_off: list[bool] = []
+
+    def look(writer: asyncio.StreamWriter) -> None:
+        plain = writer.get_extra_info("socket")
+        switched_off.append(plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        look(writer)
+        await reader.read()
+        writer.close()
+
+    async def scenario() -> None:
+        listener = listen(_HOST, 0, ByteCounter())
+        async with await asyncio.start_server(serve, sock=listener):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            look(writer)
+            writer.write_eof()
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+
+    run(scenario())
+    assert switched_off == [True, True]
 
 
 def test_listen_reports_a_taken_port() -> None:

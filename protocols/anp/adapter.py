@@ -1,0 +1,180 @@
+"""The ANP adapter: discovery by DID, RFC 9421 handshake, bearer token, signed ``direct.send``."""
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anp
+from anp.openanp.client import parse_agent_document, parse_openrpc
+
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity
+from protocols.anp.authority import certify
+from protocols.anp.client import AnpClient
+from protocols.anp.direct import CAPABILITIES, SEND, capabilities_params, send_params
+from protocols.anp.documents import Documents
+from protocols.anp.errors import Reason
+from protocols.anp.hosts import did_of, node_at
+from protocols.anp.identity import PROFILE_DIRECT, AnpIdentity, own_identity, serving_tls
+from protocols.anp.service import ROUTES, AnpService
+from protocols.errors import IdentityError, PeerRejectedError
+from protocols.message import Message, Traffic
+from protocols.names import LabNames, naming
+from protocols.serving import AsgiServer
+from protocols.wire import count_served
+
+_MAX_INBOX = 10_000
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
+
+
+class AnpAdapter(BaseProtocolAdapter):
+    """ANP 1.2 over HTTPS.
+
+    Receipt: the JSON-RPC answer to ``direct.send``, whose success means "taken in" and no more (P3, 3.3). ANP knows no
+    long-running unit, so results travel as messages of their own. P3 asks receivers to drop operations they have
+    seen; the lab does that once for all protocols, in ``agent/``: here the same message may come again, while the
+    same *proof* is a replay.
+    """
+
+    name: ClassVar[str] = "anp"
+    distribution: ClassVar[str] = "anp"
+
+    def __init__(self, context: AdapterContext) -> None:
+        super().__init__(context)
+        self.rejections: dict[str, int] = dict.fromkeys(Reason, 0)
+        """Refused requests by reason (``protocols.anp.errors.Reason``), from the start of this life."""
+        self._identity: AnpIdentity = own_identity(context.identity.node_id, context.workspace)
+        self._names = LabNames(self._locate, self._identity.trust, context.counter)
+        self._client = AnpClient(self._identity, context.timeouts)
+        self._documents = Documents(self._identity, context.timeouts, context.clock)
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue(_MAX_INBOX)
+        self._server: AsgiServer | None = None
+        _quieten_sdk()
+
+    @classmethod
+    def prepare(cls, folder: Path, workspaces: Mapping[str, Path]) -> None:
+        """Make the lab's CA in ``folder``/ca, and a certificate and key for each node in its workspace."""
+        certify(folder / "ca", workspaces)
+
+    @classmethod
+    def serving_tls(cls, workspace: Path) -> ssl.SSLContext:
+        """The certificate made by :meth:`prepare`."""
+        return serving_tls(workspace)
+
+    async def start(self) -> None:
+        """Serve this node's port."""
+        service = AnpService(
+            self.context, self._identity, self._documents, self._names, self._deliver, self._count_rejection
+        )
+        app = count_served(service, self.context.counter, ROUTES)
+        self._server = AsgiServer(
+            app, self.context.listen(assumed=Traffic.HANDSHAKE), tls=self.serving_tls(self.context.workspace)
+        )
+        await self._server.start()
+
+    async def close(self) -> None:
+        """Close all clients and the server."""
+        for peer in self._client.peers:
+            await self.disconnect(peer)
+        if self._server is not None:
+            await self._server.close()
+
+    async def send_message(self, dest: str, content: Message) -> None:
+        """``direct.send``; raises PeerRejectedError also for a certificate of another host."""
+        try:
+            with naming(self._names):
+                receipt = await self._client.call(dest, SEND, send_params(self._identity, dest, content))
+        except IdentityError as error:
+            raise PeerRejectedError(dest, str(error)) from error
+        if receipt.get("accepted") is not True or receipt.get("message_id") != content.message_id:
+            raise PeerRejectedError(dest, f"expected a receipt for {content.message_id}, got {str(receipt)[:200]}")
+
+    async def receive_message(self) -> Message:
+        """The next delivered message."""
+        return await self._inbox.get()
+
+    async def connect(self, peer: str) -> Identity:
+        """DID document → agent description → OpenRPC interface → signed ``anp.get_capabilities`` → bearer token.
+
+        The DID binds the host (TLS) and the key (its proof); the agent description names node and incarnation, 0 if
+        it does not say. Raises IdentityError when any of them is another's.
+        """
+        await self.disconnect(peer)
+        did = did_of(peer)
+        with naming(self._names):
+            document = await self._documents.resolve(peer)
+            description = await self._client.fetch(peer, _endpoint(peer, document, "AgentDescription"))
+            if (description.get("identifier"), description.get("name")) != (did, peer):
+                raise IdentityError(peer, f"expected {did} at this address, {description.get('name')!r} answers")
+            self._client.link(peer).rpc_url = await self._rpc_url(peer, description)
+            result = await self._client.call(peer, CAPABILITIES, capabilities_params(), sign=True)
+        if result.get("service_did") != did:
+            raise IdentityError(peer, f"expected {did} to serve this address, got {result.get('service_did')!r}")
+        profiles = result.get("supported_profiles")
+        if not isinstance(profiles, list) or PROFILE_DIRECT not in profiles:
+            raise PeerRejectedError(peer, f"expected support of {PROFILE_DIRECT}, got {profiles!r}")
+        incarnation = description.get("incarnation", 0)
+        if type(incarnation) is not int:
+            raise PeerRejectedError(peer, f"expected a whole number as incarnation, got {incarnation!r}")
+        return Identity(peer, incarnation)
+
+    async def disconnect(self, peer: str) -> None:
+        """Close the kept connections."""
+        await self._client.forget(peer)
+
+    async def probe(self, peer: str) -> None:
+        """``anp.get_capabilities`` with the bearer token: ANP has no presence, this is its cheapest authentic call."""
+        with naming(self._names):
+            await self._client.call(peer, CAPABILITIES, capabilities_params())
+
+    async def _rpc_url(self, peer: str, description: dict[str, Any]) -> str:
+        """Where the peer's OpenRPC interface, which must offer what the lab needs, is served."""
+        try:
+            _, methods = parse_agent_document(description)
+            if not methods:
+                links = [entry["url"] for entry in description["interfaces"] if entry["protocol"] == "openrpc"]
+                methods = parse_openrpc(await self._client.fetch(peer, links[0]))
+            offered = {method["name"]: method["servers"][0]["url"] for method in methods}
+            if not {SEND, CAPABILITIES} <= offered.keys():
+                raise PeerRejectedError(peer, f"expected {SEND} and {CAPABILITIES}, got {sorted(offered)}")
+            return str(offered[SEND])
+        except _MALFORMED as error:
+            raise PeerRejectedError(peer, f"expected an OpenRPC interface, got: {error!r}") from error
+
+    def _deliver(self, message: Message) -> bool:
+        try:
+            self._inbox.put_nowait(message)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+    def _count_rejection(self, reason: Reason) -> None:
+        self.rejections[reason] += 1
+
+    def _locate(self, host: str) -> tuple[str, int] | None:
+        node = node_at(host)
+        if node is None:
+            return None
+        endpoint = self.context.resolve(node)
+        return endpoint.host, endpoint.port
+
+
+def _endpoint(peer: str, document: dict[str, Any], kind: str) -> str:
+    try:
+        return str(next(entry["serviceEndpoint"] for entry in document["service"] if entry["type"] == kind))
+    except (*_MALFORMED, StopIteration) as error:
+        raise PeerRejectedError(peer, f"expected a service of type {kind} in the DID document") from error
+
+
+def _quieten_sdk() -> None:
+    """What the SDK logs as errors is what this lab makes happen: refused tokens, dead hosts; each has its own count."""
+    logging.getLogger("anp").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_anp)
+
+
+def _is_not_anp(record: logging.LogRecord) -> bool:
+    """The SDK logs, with stack traces, to the root logger too."""
+    return not record.pathname.startswith(os.path.dirname(anp.__file__))  # noqa: PTH120 - as logging spells it

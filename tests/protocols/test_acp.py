@@ -1,0 +1,167 @@
+"""ACP: manifests, refusals, presence and bytes, beyond what every protocol must do."""
+
+import asyncio
+import logging
+
+import httpx
+import pytest
+from acp_sdk.client import Client
+
+from protocols.acp import server
+from protocols.errors import PeerRejectedError
+from protocols.message import Traffic
+from protocols.wire import ByteCounter, classify
+
+from .acp_pair import Pair, RunScenario, cut, message, pair, result, tasks, until
+
+_MIB = 1 << 20
+
+
+def test_manifest_names_the_node_and_its_life(run: RunScenario, counter: ByteCounter) -> None:
+    """An agent's name is a DNS label; which node it is, in which life, and what it can do, stands in its metadata."""
+
+    async def scenario() -> None:
+        async with pair(counter) as lab, Client(base_url=lab.url, timeout=20) as client:
+            assert [agent.name async for agent in client.agents()] == ["agent-2", "presence"]
+            manifest = await client.agent(name="agent-2")
+            assert manifest.metadata.model_extra == {"node_id": "agent_2", "incarnation": 7}
+            assert [skill.name for skill in manifest.metadata.capabilities or ()] == ["search"]
+            assert manifest.input_content_types == ["application/json"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 422, "invalid_input"),
+        (b"[" * 100_000, 400, "invalid_input"),
+        (b"[]", 422, "invalid_input"),
+        (b'{"agent_name":"agent-2","input":[{"parts":[{"content":"hello"}]}]}', 422, "invalid_input"),
+        (b'{"agent_name":"agent-2","input":[' + b"0," * 100_000 + b"0]}", 422, "invalid_input"),
+        (b'{"agent_name":"presence","mode":"sync","input":[]}', 422, "invalid_input"),
+        (b'{"session":{"history":[' + b"0," * 5_000 + b"0]}}", 422, "invalid_input"),
+        (b"q" * (32 * _MIB + 1), 413, "server_error"),
+    ],
+    ids=["half", "nested", "a list", "no message", "a crowd", "presence in vain", "a long history", "too large"],
+)
+def test_refusals_are_errors_of_acp(
+    run: RunScenario, counter: ByteCounter, body: bytes, status: int, code: str
+) -> None:
+    """What is no message is refused before a run exists, by a short ACP error."""
+
+    async def scenario() -> None:
+        async with pair(counter) as lab, httpx.AsyncClient(base_url=lab.url, trust_env=False, timeout=20) as bare:
+            refused = await bare.post("/runs", content=body, headers={"content-type": "application/json"})
+            assert refused.status_code == status
+            assert refused.json()["code"] == code
+            assert len(refused.content) < 500
+
+    run(scenario())
+
+
+def test_full_inbox_refuses_until_there_is_room(
+    run: RunScenario, counter: ByteCounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that takes nothing out of its inbox says so instead of growing."""
+    monkeypatch.setattr(server, "_MAX_INBOX", 1)
+
+    async def scenario() -> None:
+        async with pair(counter) as lab:
+            await lab.requester.send_message("agent_2", message())
+            with pytest.raises(PeerRejectedError, match="try again later"):
+                await lab.requester.send_message("agent_2", message(message_id="m2"))
+            assert (await lab.worker.receive_message()).message_id == "m1"
+            await lab.requester.send_message("agent_2", message(message_id="m3"))
+
+    run(scenario())
+
+
+def test_watch_ends_with_its_link_and_leaves_no_run(run: RunScenario, counter: ByteCounter) -> None:
+    """A stream of presence goes on until one side gives it up; then the run is over at the other side too."""
+
+    async def scenario() -> None:
+        async with pair(counter) as lab:
+            watching = asyncio.create_task(lab.requester.watch("agent_2"))
+            await until(lambda: tasks("_run_coro") == 1)
+            await lab.requester.disconnect("agent_2")
+            assert await watching == "the link was given up"
+            await until(lambda: tasks("_run_coro") == 0)
+
+    run(scenario())
+
+
+def test_runs_leave_no_task_behind(run: RunScenario, counter: ByteCounter) -> None:
+    """The SDK's own store would leave one that waits for a cancellation, after every run."""
+
+    async def scenario() -> None:
+        async with pair(counter) as lab:
+            await _exchange(lab, 0)
+            await until(lambda: not tasks("_execute"))
+            before = len(asyncio.all_tasks())
+            for number in range(1, 20):
+                await _exchange(lab, number)
+            await until(lambda: len(asyncio.all_tasks()) == before)
+            assert lab.worker._acp._open == {}
+
+    run(scenario())
+
+
+async def _exchange(lab: Pair, number: int) -> None:
+    await lab.requester.send_message("agent_2", message(message_id=f"m{number}"))
+    await lab.worker.receive_message()
+    request = await lab.request(message_id=f"q{number}")
+    await lab.worker.send_message("agent_1", result(request, f"r{number}"))
+    await lab.requester.receive_message()
+
+
+def test_bytes_of_each_call_find_their_class_on_both_sides(run: RunScenario, counter: ByteCounter) -> None:
+    """Ping, manifest, sync and streamed runs with their results, presence, status, refusals: both ends agree."""
+    served = ByteCounter()
+
+    async def scenario() -> None:
+        async with pair(counter, served, requester_serves=False) as lab:
+            with classify(Traffic.HANDSHAKE, "agent_2"):
+                await lab.requester.connect("agent_2")
+            watching = asyncio.create_task(lab.requester.watch("agent_2"))
+            await until(lambda: tasks("_run_coro") == 1)
+            with classify(Traffic.TASK, "agent_2"):
+                request = await lab.request()
+            await lab.worker.send_message("agent_1", result(request, answer="4" * 5000))
+            with classify(Traffic.RETRY, "agent_2"), pytest.raises(PeerRejectedError):
+                await lab.requester.send_message("agent_2", message(recipient="agent_3", traffic="retry"))
+            with classify(Traffic.TASK, "agent_2"):
+                await lab.request(message_id="m2")
+            for link in lab.requester._streams.values():
+                await link.cut()
+            await watching
+            await until(lambda: bool(lab.requester._cut))
+            with classify(Traffic.RESUME, "agent_2"):
+                await lab.requester.resume("agent_2")
+
+    run(scenario())
+    asked = {row[2]: row[3:] for row in counter.drain()}
+    answered: dict[str, tuple[int, int]] = {}
+    for _, _, traffic, sent, received in served.drain():
+        before = answered.get(traffic, (0, 0))
+        answered[traffic] = before[0] + received, before[1] + sent
+    assert list(asked) == ["handshake", "heartbeat", "resume", "retry", "task"]
+    assert asked == answered
+    assert asked["task"][1] > 5000
+
+
+def test_refusals_and_cut_streams_make_no_noise(
+    run: RunScenario, counter: ByteCounter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Peers die and talk nonsense here all the time: no stack trace in the survivors' logs."""
+
+    async def scenario() -> None:
+        async with pair(counter) as lab:
+            await lab.request()
+            await cut(lab)
+            with pytest.raises(PeerRejectedError):
+                await lab.requester.send_message("agent_2", message(recipient="agent_3"))
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario())
+    assert caplog.messages == []
