@@ -1,4 +1,4 @@
-"""The bare ANP SDK doing what ``send_message`` does: one signed ``direct.send`` on a kept TLS connection, and its receipt.
+"""The bare ANP SDK doing what ``send_message`` does: one signed ``direct.send`` on a kept TLS connection.
 
 Both halves are put together as the SDK's documentation does it: an ``@anp_agent`` behind its authentication middleware,
 and calls as its own client makes them (bearer token, compact JSON), with its origin proof on each. What happens once
@@ -9,19 +9,21 @@ import asyncio
 import itertools
 import json
 import logging
+import shutil
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import AF_INET
 from typing import Any
 
 import aiohttp
 import jwt
 import uvicorn
 from aiohttp.abc import AbstractResolver, ResolveResult
-from anp.authentication import DidWbaVerifierConfig, DIDWbaAuthHeader
+from anp.authentication import DIDWbaAuthHeader, DidWbaVerifierConfig
 from anp.openanp import AgentConfig, anp_agent, interface
 from anp.openanp.middleware import create_auth_middleware
 from anp.proof import generate_rfc9421_origin_proof, verify_rfc9421_origin_proof
@@ -31,7 +33,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from fastapi import FastAPI
 
 from protocols.anp.authority import certify
-from protocols.anp.files import CA, CERTIFICATE, TLS_KEY, folder_in
+from protocols.anp.files import CA, CERTIFICATE, DID_DOCUMENT, DID_KEY, TLS_KEY, folder_in
 from protocols.anp.hosts import did_of, host_of
 from protocols.anp.identity import own_identity
 
@@ -41,7 +43,7 @@ _AGENT, _CALLER = "bare", "caller"
 
 @asynccontextmanager
 async def serve(port: int) -> AsyncIterator[None]:
-    """An agent with a token for one caller."""
+    """An agent with a token for one caller; what both need lies in a temporary folder until the end."""
     logging.getLogger("anp").setLevel(logging.WARNING)
     folder = _folder(port)
     certify(folder, {name: folder / name for name in (_AGENT, _CALLER)})
@@ -73,6 +75,7 @@ async def serve(port: int) -> AsyncIterator[None]:
     finally:
         server.should_exit = True
         await serving
+        shutil.rmtree(folder)
 
 
 @asynccontextmanager
@@ -80,7 +83,8 @@ async def open_client(port: int) -> AsyncIterator[Callable[[bytes], Awaitable[No
     """A function that sends one direct message to the agent on ``port`` and returns on its receipt."""
     folder = _folder(port)
     caller = own_identity(_CALLER, folder / _CALLER)
-    auth = DIDWbaAuthHeader(str(folder_in(folder / _CALLER) / "did.json"), str(folder_in(folder / _CALLER) / "did.key"))
+    own = folder_in(folder / _CALLER)
+    auth = DIDWbaAuthHeader(str(own / DID_DOCUMENT), str(own / DID_KEY))
     auth.tokens[host_of(_AGENT)] = (folder / "token").read_text()
     address = f"https://{host_of(_AGENT)}:{port}/agent/rpc"
     numbers = itertools.count(1)
@@ -152,7 +156,8 @@ def _request(did: str, key: Any, key_id: str, message_id: str, payload: bytes) -
         "created_at": _now(),
         "content_type": "application/json",
     }
-    body = {"payload": json.loads(payload)}
+    # A payload of this profile is an object, never JSON inside of a string.
+    body = {"payload": json.loads(payload) if payload.startswith(b"{") else {"text": payload.decode()}}
     created = int(datetime.now(UTC).timestamp())
     options = Rfc9421OriginProofGenerationOptions(created=created, expires=created + 60, nonce=message_id)
     proof = generate_rfc9421_origin_proof("direct.send", meta, body, key, key_id, options=options)
@@ -170,7 +175,8 @@ class _Loopback(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
         """As ``getaddrinfo``."""
-        return [ResolveResult(hostname=host, host=_LOOPBACK, port=port, family=2, proto=0, flags=0)]
+        del family
+        return [ResolveResult(hostname=host, host=_LOOPBACK, port=port, family=AF_INET, proto=0, flags=0)]
 
     async def close(self) -> None:
         """Nothing to free."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from protocols.clock import Clock
 from protocols.message import Message, Traffic
-from protocols.wire import ByteCounter, attribute, listen
+from protocols.wire import ByteCounter, Tally, attribute, listen
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,13 @@ class BaseProtocolAdapter(ABC):
         """After a cut, fetch by the protocol's own means what was missed from ``peer``; nothing by default."""
 
 
-def accept(content: Message) -> None:
+def accept(content: Message, served: Tally | None = None) -> None:
     """To be called by an adapter for each message as it arrives, in the context of the request that brought it.
 
-    Lets the byte count know whose exchange this is.
+    Lets the byte count know whose exchange this is. A server that is no ASGI application names the connection itself:
+    ``served`` is ``context.counter.serving(address of the client)``.
     """
-    attribute(content.traffic, content.sender)
+    if served is not None:
+        served.tag(content.traffic, content.sender)
+    else:
+        attribute(content.traffic, content.sender)

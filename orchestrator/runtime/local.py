@@ -84,7 +84,8 @@ class LocalRuntime:
         folder.mkdir(exist_ok=True)
         path = (folder / "settings.json").resolve()
         path.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-        environment = os.environ | {"PYTHONPATH": str(_CHECKOUT), "PYTHONUNBUFFERED": "1"}
+        path_of_python = os.pathsep.join(filter(None, (str(_CHECKOUT), os.environ.get("PYTHONPATH"))))
+        environment = os.environ | {"PYTHONPATH": path_of_python, "PYTHONUNBUFFERED": "1"}
         with self._run_dir.output(node).open("ab") as output:
             # A session of its own: Ctrl-C at the terminal reaches the orchestrator alone, which then ends the agents.
             # Spawned from the main thread, because the death signal follows the thread that spawned.

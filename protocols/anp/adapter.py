@@ -108,7 +108,8 @@ class AnpAdapter(BaseProtocolAdapter):
             document = await self._documents.resolve(peer)
             description = await self._client.fetch(peer, _endpoint(peer, document, "AgentDescription"))
             if (description.get("identifier"), description.get("name")) != (did, peer):
-                raise IdentityError(peer, f"expected {did} at this address, {description.get('name')!r} answers")
+                named = f"{description.get('name')!r}, {description.get('identifier')!r}"
+                raise IdentityError(peer, f"expected {did} at this address, {named} answers")
             self._client.link(peer).rpc_url = await self._rpc_url(peer, description)
             result = await self._client.call(peer, CAPABILITIES, capabilities_params(), sign=True)
         if result.get("service_did") != did:

@@ -10,8 +10,8 @@ import pytest
 from tests.agent.lab import Lab
 from tests.agent.virtual_time import run_virtually
 
-# The same examples every time, and no deadline: a busy host is not a defect.
-hypothesis.settings.register_profile("agent", deadline=None, derandomize=True, database=None)
+# The same examples every time, few enough for a busy host, and no deadline: slowness is not a defect.
+hypothesis.settings.register_profile("agent", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("agent")
 
 

@@ -44,6 +44,7 @@ def picture(view: Membership) -> dict[str, tuple[int, bool]]:
     return {peer: (record.incarnation, record.alive) for peer, record in view._records.items()}
 
 
+@settings(max_examples=300)
 @given(
     link_count=st.integers(1, 12),
     fanout=st.integers(1, 6),
@@ -115,6 +116,18 @@ def test_calm_links_take_turns(link_count: int, fanout: int) -> None:
     for _ in range(3):
         turn = [probed(view.due_probes(links)) for _ in range(-(-link_count // fanout))]
         assert {peer for chosen in turn for peer in chosen} == set(links)
+
+
+def test_a_link_that_missed_is_asked_again_at_the_next_beat() -> None:
+    """Doubt is settled before routine goes on, however many links wait for their turn."""
+    view = membership(fanout=2, misses=3)
+    first, calm = probed(view.due_probes(PEERS))
+    view.missed(first)
+    view.heard(calm)
+    assert first in probed(view.due_probes(PEERS))
+    view.missed(first)
+    assert first in probed(view.due_probes(PEERS))
+    assert view.missed(first)[0] == Suspect(first, 0, "probe")
 
 
 def test_suspects_are_probed_in_turn_so_that_they_can_be_found_back() -> None:

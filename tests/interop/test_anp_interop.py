@@ -1,7 +1,7 @@
 """ANP both ways with unmodified SDK code: its clients ask a node of ours, our adapter asks its agent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from protocols.adapter import Identity
 from protocols.anp.adapter import AnpAdapter
 from protocols.anp.direct import capabilities_params, send_params
 from protocols.anp.hosts import did_of, host_of, url
-from protocols.errors import PeerRejectedError
+from protocols.errors import IdentityError, PeerRejectedError
 from protocols.names import naming
 from tests.protocols.anp_lab import HOST, NODES, AnpLab, lab_in, message
 
-_FIRST, _SECOND, _ = NODES
+_FIRST, _SECOND, _THIRD = NODES
 
 
 @pytest.fixture
@@ -109,8 +109,9 @@ def test_client_of_the_sdk_signs_once_and_then_uses_our_token(lab: AnpLab) -> No
 class _StockAgent:
     """An agent as the SDK's documentation builds it: ``@anp_agent`` behind the authentication middleware."""
 
-    def __init__(self, lab: AnpLab, name: str, *, direct: bool = True) -> None:
+    def __init__(self, lab: AnpLab, name: str, *, direct: bool = True, lies: Mapping[str, str] | None = None) -> None:
         self.taken: list[dict[str, Any]] = []
+        self._lies = dict(lies or {})
         self._lab = lab
         self._name = name
         host = host_of(name)
@@ -152,14 +153,16 @@ class _StockAgent:
 
     def _agent(self, *, direct: bool) -> Any:
         stock, did = self, self._document["id"]
+        config = {key: value for key, value in self._lies.items() if key in ("name", "did")}
+        service_did = self._lies.get("service_did", did)
 
-        @anp_agent(AgentConfig(name=self._name, did=did, prefix="/bots"))
+        @anp_agent(AgentConfig(**{"name": self._name, "did": did, "prefix": "/bots"} | config))
         class Agent:
             @interface(name="anp.get_capabilities" if direct else "hello")  # type: ignore[untyped-decorator]
             async def capabilities(self, meta: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
                 """What it can do."""
                 del meta, body
-                return {"service_did": did, "supported_profiles": ["anp.core.binding.v1", "anp.direct.base.v1"]}
+                return {"service_did": service_did, "supported_profiles": ["anp.core.binding.v1", "anp.direct.base.v1"]}
 
             @interface(name="direct.send")  # type: ignore[untyped-decorator]
             async def send(self, meta: dict[str, Any], auth: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
@@ -210,6 +213,20 @@ def test_agent_without_direct_messages_is_refused_by_connect(lab: AnpLab) -> Non
         first, stock = await lab.node(_FIRST), _StockAgent(lab, _SECOND, direct=False)
         async with stock.serving():
             with pytest.raises(PeerRejectedError, match=r"expected direct\.send and anp\.get_capabilities"):
+                await first.connect(_SECOND)
+            await first.disconnect(_SECOND)
+
+    lab.run(scenario())
+
+
+@pytest.mark.parametrize("lie", [{"name": _THIRD}, {"did": did_of(_THIRD)}, {"service_did": did_of(_THIRD)}])
+def test_agent_that_describes_itself_as_another_is_refused(lab: AnpLab, lie: dict[str, str]) -> None:
+    """Host, certificate and DID document are right, but description or capabilities are those of somebody else."""
+
+    async def scenario() -> None:
+        first, stock = await lab.node(_FIRST), _StockAgent(lab, _SECOND, lies=lie)
+        async with stock.serving():
+            with pytest.raises(IdentityError, match=r"agent.3"):
                 await first.connect(_SECOND)
             await first.disconnect(_SECOND)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+from a2a.types import ListTasksRequest, TaskState
 
 from protocols.a2a.adapter import A2AAdapter
 from protocols.adapter import AdapterContext, Endpoint, Identity, Timeouts
@@ -94,6 +95,12 @@ async def send(adapter: A2AAdapter, content: Message) -> None:
     """Send, classified as the mesh does it."""
     with classify(content.traffic, content.recipient):
         await adapter.send_message(content.recipient, content)
+
+
+async def tasks_of(a: A2AAdapter) -> list[tuple[str, str]]:
+    """Id and state of all tasks that ``b`` tells its callers of."""
+    listed = await a._link("b").unary.list_tasks(ListTasksRequest())
+    return [(task.id, TaskState.Name(task.status.state)) for task in listed.tasks]
 
 
 def cut(adapter: A2AAdapter) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +162,11 @@ def nothing_delivered(adapter: AnpAdapter) -> bool:
     return adapter._inbox.empty()
 
 
+def refusals(adapter: AnpAdapter) -> dict[str, int]:
+    """What the node has refused, by reason."""
+    return {str(reason): count for reason, count in adapter.rejections.items() if count}
+
+
 @contextmanager
 def lab_in(folder: Path) -> Iterator[AnpLab]:
     """A lab whose ports are given back."""
@@ -170,6 +175,3 @@ def lab_in(folder: Path) -> Iterator[AnpLab]:
         yield lab
     finally:
         lab.close()
-
-
-Scenario = Callable[[AnpLab], Coroutine[Any, Any, None]]

@@ -38,6 +38,22 @@ def test_card_says_who_and_which_life(run: RunScenario) -> None:
     run(scenario())
 
 
+def test_card_has_all_that_a_card_must_have(run: RunScenario) -> None:
+    """Every required field is there (TCK: CARD-STRUCT-001), and an ETag that saves the second time (CARD-CACHE-002)."""
+
+    async def scenario() -> None:
+        async with pair() as (_, _, lab), bare(lab) as client:
+            fetched = await client.get(_CARD)
+            card = fetched.json()
+            assert all(card[name] for name in ("name", "description", "version", "supportedInterfaces", "capabilities"))
+            assert all(card[name] for name in ("defaultInputModes", "defaultOutputModes", "skills"))
+            assert all(card["skills"][0][name] for name in ("id", "name", "description", "tags"))
+            again = await client.get(_CARD, headers={"If-None-Match": fetched.headers["ETag"]})
+            assert (again.status_code, again.content) == (304, b"")
+
+    run(scenario())
+
+
 def test_probe_is_a_conditional_request_for_the_card(run: RunScenario, counter: ByteCounter) -> None:
     """A living peer costs a 304; one that has begun a new life sends its card once more; another node is found out."""
 
@@ -87,12 +103,14 @@ def test_message_on_the_wire(run: RunScenario, monkeypatch: pytest.MonkeyPatch) 
             original = b._handler._read
 
             def spy(params: Any, context: Any) -> Any:
-                seen.append((params.message, context.requested_extensions))
+                seen.append((params.message, context.requested_extensions, params.configuration))
                 return original(params, context)
 
             monkeypatch.setattr(b._handler, "_read", spy)
             await send(a, message("m1", body={"task": "q7", "n": 2**70}))
-            ((sent, extensions),) = seen
+            await send(a, request())
+            (sent, extensions, _), (_, _, configuration) = seen
+            assert configuration.HasField("history_length"), "expected a task to come without its request"
             assert (sent.message_id, sent.context_id) == ("m1", "q7")
             assert extensions == {EXTENSION}
             assert dict(sent.metadata[EXTENSION]) == {

@@ -3,21 +3,14 @@
 import asyncio
 
 import pytest
-from a2a.types import CancelTaskRequest, ListTasksRequest, TaskState
+from a2a.types import CancelTaskRequest, TaskState
 
 from protocols.a2a import requests, tasks
-from protocols.a2a.adapter import A2AAdapter
 from protocols.errors import PeerRejectedError
 from protocols.message import Traffic
 from protocols.wire import ByteCounter
 
 from .a2a_pair import RunScenario, pair, request, result, send, tasks_of, until
-
-
-async def _tasks(a: A2AAdapter) -> list[tuple[str, str]]:
-    """Id and state of all tasks that ``b`` tells its callers of."""
-    listed = await a._link("b").unary.list_tasks(ListTasksRequest())
-    return [(task.id, TaskState.Name(task.status.state)) for task in listed.tasks]
 
 
 def test_result_travels_on_the_stream_of_its_request(run: RunScenario, counter: ByteCounter) -> None:

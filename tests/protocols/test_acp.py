@@ -8,7 +8,7 @@ import pytest
 from acp_sdk.client import Client
 
 from protocols.acp import server
-from protocols.errors import PeerRejectedError
+from protocols.errors import IdentityError, PeerRejectedError
 from protocols.message import Traffic
 from protocols.wire import ByteCounter, classify
 
@@ -27,6 +27,20 @@ def test_manifest_names_the_node_and_its_life(run: RunScenario, counter: ByteCou
             assert manifest.metadata.model_extra == {"node_id": "agent_2", "incarnation": 7}
             assert [skill.name for skill in manifest.metadata.capabilities or ()] == ["search"]
             assert manifest.input_content_types == ["application/json"]
+
+    run(scenario())
+
+
+def test_likeness_of_names_is_no_identity(run: RunScenario, counter: ByteCounter) -> None:
+    """Two node ids can make the same DNS label; the manifest's metadata tells which one answers."""
+
+    async def scenario() -> None:
+        async with pair(counter) as lab:
+            lab.ports["agent-2"] = lab.ports["agent_2"]
+            with pytest.raises(IdentityError, match="agent_2 answers"):
+                await lab.requester.connect("agent-2")
+            with pytest.raises(PeerRejectedError, match="this is agent_2"):
+                await lab.requester.send_message("agent-2", message(recipient="agent-2"))
 
     run(scenario())
 

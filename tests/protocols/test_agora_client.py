@@ -25,7 +25,7 @@ if registry.obstacle("agora") is not None:
 from protocols.agora.adapter import AgoraAdapter
 from protocols.agora.document import PROTOCOL_HASH
 from protocols.agora.link import Link
-from protocols.agora.transport import MAX_CONNECTIONS, Call, Session, current_call, fetch
+from protocols.agora.transport import MAX_CONNECTIONS, Call, _Connection, current_call
 
 _HOST = "127.0.0.1"
 _PATIENT = Timeouts(connect_s=10.0, ack_s=20.0)
@@ -278,31 +278,31 @@ def test_timeout_and_cancellation_free_the_thread_at_once(run: Run, tmp_path: Pa
 
 
 def test_cut_after_the_answer_harms_no_later_call(run: Run) -> None:
-    """A call given up in the very moment of its answer may break its connection, and the next one makes another."""
-    calls: list[Call] = []
+    """A call given up in the very moment of its answer may break its connection, and the next call makes another."""
 
-    class Remembering(Session):
-        def request(self, *args: Any, **options: Any) -> Any:
-            calls.append(current_call.get())
-            return super().request(*args, **options)
+    def ask(connection: _Connection) -> tuple[int, Call]:
+        call = Call()
+        current_call.set(call)
+        connection.request("GET", "/.wellknown")
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, call
 
     async def scenario() -> None:
         async with _peer(_receipts((404, {}))) as peer:
+            connection = _Connection(_HOST, peer.port, counter=ByteCounter())
+
+            def exchange() -> list[int]:
+                status, first = ask(connection)
+                first.cut()
+                again, _ = ask(connection)
+                first.cut()  # which it serves no more
+                return [status, again, ask(connection)[0]]
+
             link = Link("b", ByteCounter(), _PATIENT)
-            link._session = Remembering(ByteCounter())
-            url = f"http://{_HOST}:{peer.port}/.wellknown"
-
-            def ask(session: Session) -> int:
-                return fetch(session, _PATIENT, "GET", url)[0]
-
-            for expected in (1, 2, 3):
-                assert await link.call(ask) == 404
-                assert peer.connections == expected
-                calls[-1].cut()
-            await link.call(ask)
-            calls[0].cut()  # of a connection that has gone on to serve others
-            assert await link.call(ask) == 404
-            assert peer.connections == 4
+            assert await link.call(lambda _: exchange()) == [404, 404, 404]
+            assert peer.connections == 2
+            connection.close()
             await link.close()
 
     run(scenario())
