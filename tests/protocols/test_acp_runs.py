@@ -120,6 +120,24 @@ def test_stream_that_breaks_over_its_result_loses_nothing_silently(
     run(scenario())
 
 
+def test_stream_that_breaks_over_its_result_is_an_error(
+    run: RunScenario, counter: ByteCounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller counted on the stream and made no link: it has to hear of it, not to be served otherwise."""
+
+    async def breaks(*_: object) -> bool:
+        return False
+
+    async def scenario() -> None:
+        async with pair(counter) as lab:
+            request = await lab.request()
+            monkeypatch.setattr(lab.worker._acp, "complete", breaks)
+            with pytest.raises(PeerUnreachableError, match="its run broke"):
+                await lab.worker.send_message("agent_1", result(request))
+
+    run(scenario())
+
+
 def test_resume_fetches_what_a_cut_stream_missed(run: RunScenario, counter: ByteCounter) -> None:
     """A run that ended after its stream broke: its status says so, its events carry the result."""
 

@@ -1,5 +1,6 @@
 """ANP: handshakes that are replayed, tampered with or of nobody the lab knows get no token."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,3 +127,20 @@ def test_caller_whose_host_is_gone_gets_no_token(lab: AnpLab) -> None:
         assert refusals(second) == {"unresolved": 1}
 
     lab.run(scenario())
+
+
+def test_refusals_are_counted_and_not_logged(lab: AnpLab, caplog: pytest.LogCaptureFixture) -> None:
+    """The SDK logs refused tokens and dead hosts as errors, with stack traces; in a storm they are everyday events."""
+
+    async def scenario() -> None:
+        first, second = await lab.pair()
+        await post(first, b"{}", {"Authorization": "Bearer nonsense"})
+        assert first._server is not None
+        await first._server.close()
+        with pytest.raises(PeerRejectedError):
+            await first.connect(_SECOND)
+        assert refusals(second) == {"unauthenticated": 1, "unresolved": 1}
+
+    with caplog.at_level(logging.WARNING):
+        lab.run(scenario())
+    assert caplog.records == []
