@@ -127,6 +127,9 @@ class MeshNetwork:
     async def send(self, message: Message) -> Link:
         """Deliver ``message``; returns the kind of link once the peer acknowledged it; raises ProtocolError."""
         try:
+            if self._adapter.carries_back(message):
+                await self._deliver(message)
+                return "warm"
             async with self._session(message.recipient) as link:
                 await self._deliver(message)
                 return link

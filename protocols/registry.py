@@ -13,7 +13,12 @@ from protocols.errors import ConfigError
 ENTRY_POINT_GROUP = "failstorm.protocols"
 
 # Module and class are named, not imported: only the SDK of the protocol in use is ever loaded.
-_OWN = {"anp": "protocols.anp.adapter:AnpAdapter", "json": "protocols.json_http:JsonHttpAdapter"}
+_OWN = {
+    "a2a": "protocols.a2a.adapter:A2AAdapter",
+    "a2a-rest": "protocols.a2a.adapter:A2ARestAdapter",
+    "anp": "protocols.anp.adapter:AnpAdapter",
+    "json": "protocols.json_http:JsonHttpAdapter",
+}
 
 # Packages that cannot be installed on a newer Python, as their Requires-Python says.
 _PYTHON_BELOW = {"agora": ("agora-protocol", (3, 13))}

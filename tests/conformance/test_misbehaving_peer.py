@@ -165,6 +165,8 @@ def test_watch_tells_of_a_killed_peer(arena: Arena) -> None:
     async def scenario() -> None:
         a, b = await arena.node("a"), arena.peer_process("b")
         await arena.link(a, "b")
+        # Under way without an end: what keeps a stream open, where it is the work that does.
+        await arena.deliver(a, arena.message().model_copy(update={"kind": "request"}))
         watching = asyncio.create_task(a.watch("b"))
         await arena.exchange(a, "b")
         assert not watching.done()

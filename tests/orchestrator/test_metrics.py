@@ -143,8 +143,8 @@ def test_a_steady_state_whose_hold_does_not_fit_is_censored(duration_s: float, f
 @pytest.mark.parametrize(("failures", "steady"), [(2, True), (3, False)])
 def test_two_failures_in_forty_are_within_the_bars(
     failures: int,
-    steady: bool,
-    storm_events: Callable[..., list[dict[str, Any]]],  # noqa: FBT001 - a parameter of the table
+    steady: bool,  # noqa: FBT001 - a parameter of the table
+    storm_events: Callable[..., list[dict[str, Any]]],
 ) -> None:
     """A window of 40 tasks may lose max(2 points, 2/n) = 2 of them although 3 would still be 0.9 of the goodput."""
     lost = {f"task_{number:05d}" for number in range(490, 490 + failures)}
