@@ -104,7 +104,7 @@ class Run:
             await story
         except asyncio.CancelledError:
             return "interrupted"
-        except FailstormError as error:
+        except (FailstormError, OSError) as error:
             return str(error)
         finally:
             self._journal.close()

@@ -16,6 +16,8 @@ ENTRY_POINT_GROUP = "failstorm.protocols"
 _OWN = {
     "a2a": "protocols.a2a.adapter:A2AAdapter",
     "a2a-rest": "protocols.a2a.adapter:A2ARestAdapter",
+    "acp": "protocols.acp.adapter:AcpAdapter",
+    "agora": "protocols.agora.adapter:AgoraAdapter",
     "anp": "protocols.anp.adapter:AnpAdapter",
     "json": "protocols.json_http:JsonHttpAdapter",
 }

@@ -10,9 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.lab import CHECKOUT, Lab
+from tests.e2e.lab import CHECKOUT, Lab, free
 
 _PORT_BLOCKS = itertools.count(21_000, 200)
+
+
+def _free_block() -> range:
+    """200 ports that nobody listens on."""
+    blocks = (range(base, base + 200) for base in _PORT_BLOCKS)
+    return next(ports for ports in blocks if all(map(free, ports)))
 
 
 @pytest.fixture
@@ -21,7 +27,8 @@ def lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
     started: list[Lab] = []
 
     def start(*flags: str) -> Lab:
-        base = next(_PORT_BLOCKS)
+        ports = _free_block()
+        base = ports.start
         folder = tmp_path / str(base)
         folder.mkdir()
         command = [
@@ -33,7 +40,7 @@ def lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        started.append(Lab(process, folder, range(base, base + 200)))
+        started.append(Lab(process, folder, ports))
         return started[-1]
 
     yield start
