@@ -28,6 +28,10 @@ _TASKS_PER_S = 8.0
 
 def _known_protocol(name: str) -> str:
     known = registry.names()
+    if (reason := registry.obstacle(name)) is not None:
+        raise PydanticCustomError(
+            "protocol", "one of {known} ({reason})", {"known": ", ".join(known), "reason": reason}
+        )
     if name not in known:
         raise PydanticCustomError("protocol", "one of {known}", {"known": ", ".join(known)})
     return name

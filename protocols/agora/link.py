@@ -30,7 +30,6 @@ class Link:
         self._session = Session(counter)
         self._threads = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix=f"agora-{peer}")
         self._calls: dict[Future[Any], Call] = {}
-        self._given_up = False
 
     async def call(self, work: Callable[[Session], T]) -> T:
         """Do ``work`` in a thread, bounded as a whole; only ProtocolErrors come out of here."""
@@ -59,7 +58,6 @@ class Link:
 
     async def close(self) -> None:
         """Free connections and threads once the exchanges under way have ended."""
-        self._given_up = True
         ends = [asyncio.wrap_future(future) for future in list(self._calls)]
         try:
             await asyncio.shield(asyncio.gather(*ends, return_exceptions=True))
@@ -76,6 +74,3 @@ class Link:
             raise PeerUnreachableError(self._peer, str(error)) from error
         except (requests.RequestException, AgoraError) as error:
             raise PeerRejectedError(self._peer, str(error)) from error
-        finally:
-            if self._given_up:  # its connection came back to a session that is closed already
-                self._session.close()

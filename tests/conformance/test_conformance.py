@@ -238,9 +238,10 @@ def test_disconnect_amid_other_calls_breaks_them_cleanly(arena: Arena) -> None:
     """Calls under way while the link is given up end well or with a ProtocolError, and leak no connection."""
 
     async def scenario() -> None:
-        a, b = await _pair(arena)
-        await a.disconnect("b")
+        a, b = await arena.node("a"), await arena.node("b")
         before = holdings()
+        await arena.link(a, "b")
+        await a.disconnect("b")
         outcomes: list[BaseException | None] = []
         for turns in range(24):
             # Give up after ever more turns of the loop, so that every stage of a call is hit.

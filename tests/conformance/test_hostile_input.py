@@ -124,11 +124,11 @@ def _complete(answer: bytes) -> bool:
 
 
 def _refused(answer: bytes) -> bool:
-    """An error of the protocol: by its HTTP status, or by an error object as JSON-RPC has it; never a crash (500)."""
+    """An error of the protocol: by its HTTP status, or by an error object in the answer; never a crash (500)."""
     status = re.match(rb"HTTP/1.1 (\d\d\d)", answer)
     if status is None or status[1] == b"500":
         return False
-    return status[1][:1] in {b"4", b"5"} or b'"error"' in answer
+    return status[1][:1] in {b"4", b"5"} or re.search(rb'\\?"error\\?"', answer) is not None
 
 
 async def _all_is_well(field: Field) -> None:

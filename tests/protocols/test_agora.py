@@ -5,8 +5,7 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import httpx
 import pytest
 
 from protocols import registry
-from protocols.adapter import AdapterContext, Endpoint, Identity, Timeouts
-from protocols.clock import MonotonicClock
+from protocols.adapter import Identity
 from protocols.errors import PeerRejectedError
-from protocols.message import Message, Traffic
+from protocols.message import Traffic
 from protocols.wire import ByteCounter, classify
 
 if registry.obstacle("agora") is not None:
@@ -25,35 +23,21 @@ if registry.obstacle("agora") is not None:
 
 from protocols.agora import adapter as agora_adapter
 from protocols.agora import receiver
-from protocols.agora.adapter import AgoraAdapter
 from protocols.agora.document import DOCUMENT, PROTOCOL_HASH
+
+from .agora_nodes import HOST, adapter, message, node_b
 
 # isort: split
 # After ours, which keeps the warnings of what the SDK imports away.
 from agora.utils import compute_hash, download_and_verify_protocol, encode_as_data_uri
 
-_HOST = "127.0.0.1"
 _MIB = 1 << 20
-_PATIENT = Timeouts(connect_s=10.0, ack_s=20.0)
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
-def _adapter(name: str, ports: dict[str, int], counter: ByteCounter, workspace: Path) -> AgoraAdapter:
-    return AgoraAdapter(
-        AdapterContext(
-            Identity(name, 7), lambda peer: Endpoint(_HOST, ports[peer]), MonotonicClock(), counter, workspace, _PATIENT
-        )
-    )
-
-
-def _message(**changes: Any) -> Message:
-    fields = {"message_id": "m1", "kind": "echo", "sender": "a", "recipient": "b", "traffic": "task"} | changes
-    return Message.model_validate(fields)
-
-
 def _query(body: object = None, **changes: Any) -> dict[str, Any]:
-    text = _message().to_json().decode() if body is None else body
+    text = message().to_json().decode() if body is None else body
     return {"protocolHash": PROTOCOL_HASH, "protocolSources": [], "body": text} | changes
 
 
@@ -63,20 +47,8 @@ def ports() -> Iterator[dict[str, int]]:
     with socket.socket() as a, socket.socket() as b:
         for held in (a, b):
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            held.bind((_HOST, 0))
+            held.bind((HOST, 0))
         yield {"a": a.getsockname()[1], "b": b.getsockname()[1]}
-
-
-@asynccontextmanager
-async def _node_b(ports: dict[str, int], workspace: Path) -> AsyncIterator[tuple[AgoraAdapter, httpx.AsyncClient]]:
-    """A served ``b``, and a bare HTTP client of it."""
-    b = _adapter("b", ports, ByteCounter(), workspace)
-    await b.start()
-    try:
-        async with httpx.AsyncClient(base_url=f"http://{_HOST}:{ports['b']}", trust_env=False, timeout=20) as bare:
-            yield b, bare
-    finally:
-        await b.close()
 
 
 def test_hash_is_the_sdk_s_own() -> None:
@@ -90,7 +62,7 @@ def test_list_of_documents_leads_to_the_document(run: Run, ports: dict[str, int]
     """``/.wellknown`` maps each hash to sources, as the specification has it; a source has what the hash says."""
 
     async def scenario() -> None:
-        async with _node_b(ports, tmp_path) as (_, bare):
+        async with node_b(ports, tmp_path) as (_, bare):
             listed = await bare.get("/.wellknown")
             assert listed.status_code == 200
             assert list(listed.json()) == [PROTOCOL_HASH]
@@ -118,13 +90,13 @@ def test_routine_answers_as_the_document_says(run: Run, ports: dict[str, int], t
         return found
 
     async def scenario() -> None:
-        async with _node_b(ports, tmp_path) as (b, bare):
+        async with node_b(ports, tmp_path) as (b, bare):
             assert await ask(bare, "identify") == {"node_id": "b", "incarnation": 7}
-            assert await ask(bare, _message().to_json().decode()) == {"received": "m1"}
-            assert await b.receive_message() == _message()
+            assert await ask(bare, message().to_json().decode()) == {"received": "m1"}
+            assert await b.receive_message() == message()
             for no_message in ("", "identify ", "{", "[" * 100_000, "\ud800", '{"message_id": "m1"}'):
                 assert list(await ask(bare, no_message)) == ["error"]
-            assert await ask(bare, _message(recipient="c").to_json().decode()) == {"error": "this is b"}
+            assert await ask(bare, message(recipient="c").to_json().decode()) == {"error": "this is b"}
 
     run(scenario())
 
@@ -156,7 +128,7 @@ def test_refusals_say_why(
     status, sent = _REFUSED[case]
 
     async def scenario() -> None:
-        async with _node_b(ports, tmp_path) as (b, bare):
+        async with node_b(ports, tmp_path) as (b, bare):
             before = (tmp_path / ".agora/receiver.json").read_bytes()
             request = {"headers": {"content-type": "application/json"}} | sent
             refused = await bare.post("/", **request)
@@ -164,7 +136,7 @@ def test_refusals_say_why(
             assert refused.json().keys() == {"status", "message"}
             assert refused.json()["status"] == "error"
             assert (tmp_path / ".agora/receiver.json").read_bytes() == before
-            await bare.post("/", json=_query(_message(message_id="m2").to_json().decode()))
+            await bare.post("/", json=_query(message(message_id="m2").to_json().decode()))
             assert (await b.receive_message()).message_id == "m2"
 
     run(scenario())
@@ -176,9 +148,9 @@ def test_sources_are_never_fetched(run: Run, ports: dict[str, int], tmp_path: Pa
     asked = []
 
     async def scenario() -> None:
-        server = await asyncio.start_server(lambda *_: asked.append(1), _HOST, 0)
-        source = f"http://{_HOST}:{server.sockets[0].getsockname()[1]}/document"
-        async with server, _node_b(ports, tmp_path) as (_, bare):
+        server = await asyncio.start_server(lambda *_: asked.append(1), HOST, 0)
+        source = f"http://{HOST}:{server.sockets[0].getsockname()[1]}/document"
+        async with server, node_b(ports, tmp_path) as (_, bare):
             refused = await bare.post("/", json=_query(protocolHash="x", protocolSources=[source]))
             assert refused.json() == {"status": "error", "message": "Protocol rejected"}
 
@@ -190,7 +162,7 @@ def test_other_routes_of_the_sdk(run: Run, ports: dict[str, int], tmp_path: Path
     """Conversations of many rounds do not exist here, and the SDK's way of saying so stays."""
 
     async def scenario() -> None:
-        async with _node_b(ports, tmp_path) as (_, bare):
+        async with node_b(ports, tmp_path) as (_, bare):
             nobody = await bare.post("/conversations/1", json=_query())
             assert nobody.json() == {"status": "error", "message": "Conversation not found."}
             assert (await bare.post("/conversations/1", content=b"{")).status_code in {400, 415}
@@ -210,14 +182,14 @@ def test_full_inbox_refuses_until_there_is_room(
     monkeypatch.setattr(agora_adapter, "_MAX_INBOX", 2)
 
     async def scenario() -> None:
-        a = _adapter("a", ports, counter, tmp_path)
-        async with _node_b(ports, tmp_path) as (b, _):
+        a = adapter("a", ports, counter, tmp_path)
+        async with node_b(ports, tmp_path) as (b, _):
             for name in ("m1", "m2"):
-                await a.send_message("b", _message(message_id=name))
+                await a.send_message("b", message(message_id=name))
             with pytest.raises(PeerRejectedError, match="try again"):
-                await a.send_message("b", _message(message_id="m3"))
+                await a.send_message("b", message(message_id="m3"))
             assert (await b.receive_message()).message_id == "m1"
-            await a.send_message("b", _message(message_id="m4"))
+            await a.send_message("b", message(message_id="m4"))
             assert [(await b.receive_message()).message_id for _ in range(2)] == ["m2", "m4"]
             await a.close()
 
@@ -228,12 +200,12 @@ def test_restarted_receiver_finds_document_and_routine(
     run: Run, ports: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was registered in one life is there in the next, from the workspace alone."""
-    a = _adapter("a", ports, ByteCounter(), tmp_path)
+    a = adapter("a", ports, ByteCounter(), tmp_path)
 
     async def live_and_serve() -> None:
-        async with _node_b(ports, tmp_path) as (b, _):
-            await a.send_message("b", _message())
-            assert await b.receive_message() == _message()
+        async with node_b(ports, tmp_path) as (b, _):
+            await a.send_message("b", message())
+            assert await b.receive_message() == message()
             await a.disconnect("b")
 
     run(live_and_serve())
@@ -263,7 +235,7 @@ def test_messages_leave_the_storage_alone(run: Run, ports: dict[str, int], tmp_p
     """The SDK would rewrite its whole storage for each message served."""
 
     async def scenario() -> None:
-        async with _node_b(ports, tmp_path) as (_, bare):
+        async with node_b(ports, tmp_path) as (_, bare):
             before = (tmp_path / ".agora/receiver.json").stat()
             await bare.post("/", json=_query())
             after = (tmp_path / ".agora/receiver.json").stat()
@@ -279,16 +251,16 @@ def test_bytes_of_each_call_find_their_class_on_both_sides(
     served = ByteCounter()
 
     async def scenario() -> None:
-        a, b = _adapter("a", ports, counter, tmp_path), _adapter("b", ports, served, tmp_path)
+        a, b = adapter("a", ports, counter, tmp_path), adapter("b", ports, served, tmp_path)
         await b.start()
         with classify(Traffic.HANDSHAKE, "b"):
             assert await a.connect("b") == Identity("b", 7)
         with classify(Traffic.TASK, "b"):
-            await a.send_message("b", _message())
+            await a.send_message("b", message())
         with classify(Traffic.HEARTBEAT, "b"):
             await a.probe("b")
         with classify(Traffic.RETRY, "b"), pytest.raises(PeerRejectedError, match="this is b"):
-            await a.send_message("b", _message(recipient="c", traffic="retry"))
+            await a.send_message("b", message(recipient="c", traffic="retry"))
         await a.close()
         await b.close()
 
@@ -304,8 +276,8 @@ def test_caller_that_dies_in_mid_message_makes_no_noise(
     """Peers die here all the time: no stack trace in the survivors' logs."""
 
     async def scenario() -> None:
-        async with _node_b(ports, tmp_path) as (_, bare):
-            _, writer = await asyncio.open_connection(_HOST, ports["b"])
+        async with node_b(ports, tmp_path) as (_, bare):
+            _, writer = await asyncio.open_connection(HOST, ports["b"])
             writer.write(b"POST / HTTP/1.1\r\nhost: b\r\ncontent-length: 100\r\n\r\n" + b"half")
             await writer.drain()
             await bare.get("/.wellknown")
