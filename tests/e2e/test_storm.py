@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.lab import CHECKOUT, Lab, free, is_running
 
-pytestmark = [pytest.mark.storm, pytest.mark.xdist_group("storm"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.storm, pytest.mark.timeout(180)]
 
 SEED_KEYS = ("recovery_ms", "steady_state_ms", "bytes_reconnect", "success_rate_drop", "duplicate_work_ratio")
 StartLab = Callable[..., Lab]

@@ -53,7 +53,6 @@ def test_the_guides_adapter_passes_conformance(installed: dict[str, str]) -> Non
 
 
 @pytest.mark.storm
-@pytest.mark.xdist_group("storm")
 @pytest.mark.timeout(200)
 def test_the_guides_adapter_survives_a_storm(installed: dict[str, str], tmp_path: Path) -> None:
     """A storm over the guide's own protocol is valid."""
