@@ -30,7 +30,7 @@ report: $(VENV)/ready ## recompute a report from its journal: make report RUN=re
 	@$(BIN)/python -m orchestrator report $(or $(RUN),results/latest)
 
 test: $(VENV)/ready-dev ## all tests, real storms included
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
 
 check: $(VENV)/ready-dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check

@@ -176,17 +176,13 @@ def test_ctrl_c_ends_at_once_and_keeps_what_was_measured(lab: StartLab) -> None:
 
 def test_a_taken_port_is_named_before_anything_starts(lab: StartLab) -> None:
     """A port in use is refused by number and holder with exit 2, and no run folder appears."""
+    base = next(base for base in range(25_000, 30_000, 200) if all(map(free, range(base, base + 200))))
+    port = base + 3
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", 0))
+        holder.bind(("127.0.0.1", port))
         holder.listen()
-        port = holder.getsockname()[1]
-        run = lab(
-            "--set",
-            f"network.base_port={port - 3}",
-            "--set",
-            f"network.admin_base_port={port + 1000 if port < 60000 else 30000}",
-        )
+        run = lab("--set", f"network.base_port={base}", "--set", f"network.admin_base_port={base + 100}")
         code, output = run.finish(30)
     assert code == 2
     assert f"port {port}" in output
