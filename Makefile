@@ -1,9 +1,10 @@
 # Fail-Storm: `make` prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help run report test check docs lock clean
+.PHONY: help run report down engine images test test-pythons check bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
+PYTHONS ?= python3.12 python3.13
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := uv==0.13.9
@@ -29,8 +30,26 @@ run: $(VENV)/ready ## one storm: make run PROTOCOL=json
 report: $(VENV)/ready ## recompute a report from its journal: make report RUN=results/<id>
 	@$(BIN)/python -m orchestrator report $(or $(RUN),results/latest)
 
+down: ## remove the container lab: what is left of the last run with RUNTIME=docker
+	@PATH="/usr/bin:$$PATH" docker compose down --remove-orphans
+
+engine: ## install and start a Docker engine (Debian, root)
+	@docker/engine.sh
+
+images: ## get the images of the container lab, without a registry too (Debian, root)
+	@docker/images.sh
+
 test: $(VENV)/ready-dev ## all tests, real storms included
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
+
+test-pythons: $(VENV)/ready-dev ## the protocols' tests on other Pythons: make test-pythons PYTHONS="python3.12 python3.13"
+	@status=0; for python in $(PYTHONS); do \
+		if ! $$python -c 'import sys' 2>/dev/null; then echo "fail-storm: $$python skipped, it is not installed"; continue; fi; \
+		venv=$(VENV)/pythons/$$(basename $$python); echo "fail-storm: $$python in $$venv"; \
+		{ $$python -m venv $$venv \
+			&& UV_SYSTEM_CERTS=1 VIRTUAL_ENV=$$venv $(BIN)/uv pip install -q --compile-bytecode --require-hashes -r requirements-dev.lock \
+			&& $$venv/bin/python -m pytest -q -n 2 --dist loadfile tests/protocols tests/conformance; } || status=1; \
+	done; exit $$status
 
 check: $(VENV)/ready-dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check
@@ -38,8 +57,13 @@ check: $(VENV)/ready-dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-docs: $(VENV)/ready ## render docs/metrics.md from the metrics' docstrings
+bench: $(VENV)/ready ## what the adapters cost beside their bare SDKs: make bench ARGS="--protocol a2a"
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md and the dashboards from the code
 	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md
+	@$(BIN)/python -m orchestrator.telemetry.docs docs/telemetry.md
+	@$(BIN)/python -m grafana.generate
 
 lock: $(VENV)/uv ## resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q -o requirements.lock --upgrade

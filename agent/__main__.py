@@ -10,9 +10,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from agent.lives import begin_life
+from agent.membership import RESTART_STEP
 from agent.node import Node
 from agent.settings import AgentSettings
-from protocols.clock import MonotonicClock
+from agent.story import Story
+from protocols.clock import MonotonicClock, unix_offset_s
 from protocols.errors import FailstormError
 from protocols.wire import ByteCounter, counting_loop
 
@@ -27,7 +30,8 @@ def die_with(parent_pid: int) -> None:
 
 
 async def _serve(settings: AgentSettings, counter: ByteCounter) -> None:
-    node = Node(settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex)
+    story = Story(settings.node_id, sys.stderr)
+    node = Node(settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex, unix_offset_s(), (story.observe,))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, node.stop)
     await node.run()
 
@@ -39,10 +43,13 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         settings = AgentSettings.model_validate_json(Path(arguments[0]).read_bytes())
+        life = begin_life(settings.workspace)
     except (OSError, ValidationError) as error:
         sys.stderr.write(f"fail-storm agent: expected settings in {arguments[0]}, got: {error}\n")
         return 2
-    die_with(settings.parent_pid)
+    if settings.parent_pid is not None:
+        die_with(settings.parent_pid)
+    settings = settings.model_copy(update={"incarnation": life * RESTART_STEP})
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the orchestrator
     counter = ByteCounter()
     ended_by: tuple[BaseException, ...] = ()

@@ -1,4 +1,4 @@
-"""The agent's admin port: status and metrics to read, and the orchestrator's two orders before the clock starts.
+"""The agent's admin port: status and metrics to read, the orchestrator's orders around the run, and its lease.
 
 Nothing here tells an agent who died or makes it recover.
 """
@@ -26,8 +26,13 @@ def application(
     status: Callable[[], dict[str, Any]],
     check_links: Callable[[], Awaitable[list[tuple[str, str]]]],
     start: Callable[[float], bool],
+    renew: Callable[[], None],
+    stop: Callable[[], None],
 ) -> FastAPI:
-    """``GET /status``, ``GET /metrics``, ``POST /links`` (make and check all links), ``POST /start``."""
+    """``GET /status``, ``GET /metrics``, ``POST /links`` (make and check all links), ``POST /start``.
+
+    ``POST /lease`` says that the orchestrator lives, ``POST /stop`` that the run is over; it may cut its own answer.
+    """
     app = FastAPI(openapi_url=None)
 
     @app.get("/status")
@@ -46,6 +51,16 @@ def application(
     async def take_start(order: Start) -> dict[str, Any]:
         if not start(order.t0):
             raise HTTPException(409, "expected the document before the start, it has not been stored; broadcast first")
+        return {}
+
+    @app.post("/lease")
+    async def renew_lease() -> dict[str, Any]:
+        renew()
+        return {}
+
+    @app.post("/stop")
+    async def take_stop() -> dict[str, Any]:
+        stop()
         return {}
 
     return app

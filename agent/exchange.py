@@ -2,8 +2,9 @@
 
 import asyncio
 import math
+import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import JsonValue
@@ -21,6 +22,8 @@ ExecuteLocally = Callable[["Step", str], Awaitable[JsonObject]]
 
 _FIRST_BACKOFF_S = 0.05
 _LONGEST_BACKOFF_S = 0.5
+_MOST_TOKENS = 10.0
+_TOKENS_PER_SUCCESS = 0.1
 
 
 class StepFailedError(FailstormError):
@@ -35,6 +38,30 @@ class UnansweredError(FailstormError):
     """One attempt came to nothing."""
 
 
+class OutOfReachError(FailstormError):
+    """A fragment that the step needs has no holder in reach of whoever tried."""
+
+
+class RetryBudget:
+    """How often one agent may ask again what was out of reach: a tenth of what succeeds, and ten at once.
+
+    So retries cannot outgrow the work, as in gRPC's retry throttling (gRFC A6).
+    """
+
+    def __init__(self) -> None:
+        self._tokens = _MOST_TOKENS
+
+    def earn(self) -> None:
+        """A step was done well."""
+        self._tokens = min(_MOST_TOKENS, self._tokens + _TOKENS_PER_SUCCESS)
+
+    def spend(self) -> bool:
+        """Whether a retry is allowed; if so it is paid for."""
+        allowed = self._tokens >= 1
+        self._tokens -= allowed
+        return allowed
+
+
 @dataclass(frozen=True)
 class Step:
     """One piece of work of a task; ``step_id`` stays the same however often it is tried."""
@@ -47,6 +74,8 @@ class Step:
     """Monotonic second after which nobody wants the result any more."""
     candidates: Callable[[], Sequence[str]]
     """Who can do it now, asked again before each attempt."""
+    cause: Cause | None = None
+    """What it repairs, while it is done here: messages that it calls for carry it on."""
 
 
 @dataclass
@@ -61,6 +90,8 @@ class Errand:
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     attempts: int = 0
     passed_over: list[str] = field(default_factory=list)
+    rejected_by: list[str] = field(default_factory=list)
+    backoff_s: float = _FIRST_BACKOFF_S
 
 
 class Exchange:
@@ -76,6 +107,8 @@ class Exchange:
         new_id: Callable[[], str],
     ) -> None:
         self.execute_locally: ExecuteLocally | None = None
+        self.within_reach: Callable[[str], bool] = lambda _title: True
+        """Whether this agent knows of a live holder of the fragment with that title."""
         self._settings = settings
         self._mesh = mesh
         self._roles = roles
@@ -83,6 +116,9 @@ class Exchange:
         self._journal = journal
         self._new_id = new_id
         self._open: dict[str, Errand] = {}
+        self._repaired: dict[Cause, None] = {}
+        self._budget = RetryBudget()
+        self._rng = random.Random(f"{settings.seed}|{settings.node_id}|retries")  # noqa: S311 - a jitter, not a secret
         self._attempt_timeout_s = max(1.0, settings.task_deadline_s / 2)
         # How long a failed send waits for the failure detector to say whether the peer is dead.
         self._verdict_s = settings.detector.timeout_s + 0.1
@@ -91,39 +127,59 @@ class Exchange:
     async def ask(self, step: Step, cause: Cause | None = None) -> JsonObject:
         """The output of ``step``, done by the best candidate that lives to finish it; raises StepFailedError.
 
-        ``cause`` marks the first message as a repair (of a task whose owner died).
+        ``cause`` marks its messages, until one is acknowledged, as a repair (of a task whose owner died).
         """
         future: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
         errand = Errand(step, self._new_id(), cause, future)
         self._open[errand.request_id] = errand
-        backoff_s = _FIRST_BACKOFF_S
         try:
             while True:
                 peer = self._choose(errand)
-                if peer is not None:
-                    try:
-                        return await self._attempt(errand, peer)
-                    except UnansweredError:
-                        if not self._settings.recovery.republish:
-                            raise StepFailedError(step.step_id, "peer_lost") from None
-                        continue
-                if self._clock.now() + backoff_s > step.give_up_at:
-                    raise StepFailedError(step.step_id, "nobody_left")
-                errand.passed_over.clear()
-                await self._clock.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
+                if peer is None:
+                    await self._back_off(errand, "nobody_left")
+                    errand.passed_over.clear()
+                    continue
+                try:
+                    output = await self._attempt(errand, peer)
+                except UnansweredError:
+                    if not self._settings.recovery.republish:
+                        raise StepFailedError(step.step_id, "peer_lost") from None
+                except OutOfReachError as error:
+                    await self._until_within_reach(errand, str(error))
+                else:
+                    self._budget.earn()
+                    return output
         finally:
             del self._open[errand.request_id]
 
     def peer_lost(self, victim: str) -> None:
         """``victim`` is suspected: whatever it was asked to do has to be asked of another."""
+        for cause in [cause for cause in self._repaired if cause.victim == victim]:
+            del self._repaired[cause]
         for errand in self._open.values():
             if errand.peer == victim:
                 errand.cause = Cause(victim=victim, request=errand.request_id)
                 errand.lost.set()
 
+    async def _back_off(self, errand: Errand, reason: str) -> None:
+        """Wait, each time longer, with a jitter that keeps those who wait apart; raises StepFailedError in time."""
+        pause_s = errand.backoff_s * self._rng.uniform(0.5, 1.0)
+        if self._clock.now() + pause_s > errand.step.give_up_at:
+            raise StepFailedError(errand.step.step_id, reason)
+        errand.backoff_s = min(2 * errand.backoff_s, _LONGEST_BACKOFF_S)
+        await self._clock.sleep(pause_s)
+
+    async def _until_within_reach(self, errand: Errand, title: str) -> None:
+        """Wait for a holder of the fragment; waiting costs nothing, asking again is paid for."""
+        await self._back_off(errand, "unavailable")
+        while not (self.within_reach(title) and self._budget.spend()):
+            await self._back_off(errand, "unavailable")
+
     def _choose(self, errand: Errand) -> str | None:
-        able = [name for name in errand.step.candidates() if name not in errand.passed_over]
+        candidates = [name for name in errand.step.candidates() if name not in errand.rejected_by]
+        if errand.rejected_by and not candidates:
+            raise StepFailedError(errand.step.step_id, "rejected")
+        able = [name for name in candidates if name not in errand.passed_over]
         ordered = self._roles.order(errand.step.step_id, able, self._mesh.links)
         return ordered[0] if ordered else None
 
@@ -165,33 +221,39 @@ class Exchange:
     async def _do_it_here(self, errand: Errand) -> JsonObject:
         if self.execute_locally is None:
             raise StepFailedError(errand.step.step_id, "not_ready")
-        self._journal_request(errand, self._settings.node_id, "self")
-        return self._unpack(errand, self._settings.node_id, await self.execute_locally(errand.step, errand.request_id))
+        me, cause = self._settings.node_id, self._unrepaired(errand)
+        self._journal_request(errand, me, "self", cause)
+        if cause is not None and cause.request == errand.request_id:
+            self._journal.append("repair", cause=[cause.victim, cause.request], kind="request", peer=me, link="self")
+        step = replace(errand.step, cause=cause)
+        return self._unpack(errand, me, await self.execute_locally(step, errand.request_id))
+
+    def _unrepaired(self, errand: Errand) -> Cause | None:
+        """What the next message of this errand repairs, unless another message has already."""
+        return None if errand.cause in self._repaired else errand.cause
 
     async def _publish(self, errand: Errand, peer: str) -> None:
-        step = errand.step
-        again = errand.attempts > 1 or errand.cause is not None
+        step, cause = errand.step, self._unrepaired(errand)
+        again = errand.attempts > 1 or cause is not None
         message = Message(
             message_id=errand.request_id,
             kind="request",
             sender=self._settings.node_id,
             recipient=peer,
             traffic=Traffic.RETRY if again else Traffic.TASK,
-            cause=errand.cause,
+            cause=cause,
             body={"task": step.task_id, "step": step.step_id, "tool": step.tool, "input": step.input},
         )
-        cause = errand.cause
         link: Link = "warm" if peer in self._mesh.links else "new"
-        self._journal_request(errand, peer, link)
+        self._journal_request(errand, peer, link, cause)
         link = await self._mesh.send(message)
         if cause is not None:
-            kind = "request" if cause.request == errand.request_id else "task"
+            kind = "task" if cause.request == step.task_id else "request"
             self._journal.append("repair", cause=[cause.victim, cause.request], kind=kind, peer=peer, link=link)
-            if errand.cause is cause:
-                errand.cause = None
+            self._repaired[cause] = None
 
-    def _journal_request(self, errand: Errand, peer: str, link: Link) -> None:
-        cause: JsonObject = {"cause": [errand.cause.victim, errand.cause.request]} if errand.cause else {}
+    def _journal_request(self, errand: Errand, peer: str, link: Link, cause: Cause | None) -> None:
+        blame: JsonObject = {"cause": [cause.victim, cause.request]} if cause else {}
         self._journal.append(
             "request",
             task=errand.step.task_id,
@@ -200,18 +262,20 @@ class Exchange:
             peer=peer,
             attempt=errand.attempts,
             link=link,
-            **cause,
+            **blame,
         )
 
     def _unpack(self, errand: Errand, peer: str, result: JsonObject) -> JsonObject:
         output = result.get("output")
         if result.get("ok") is True and isinstance(output, dict):
             return output
+        errand.result, errand.peer = asyncio.get_running_loop().create_future(), None
         if result.get("error") == "unavailable":
-            raise StepFailedError(errand.step.step_id, "unavailable")
-        # The peer does not see itself as able (views differ for a moment), or it failed: ask another.
-        errand.result = asyncio.get_running_loop().create_future()
-        errand.passed_over.append(peer)
+            raise OutOfReachError(str(result.get("title")))
+        if result.get("error") == "rejected":
+            errand.rejected_by.append(peer)  # what it was asked makes no sense to it, and never will
+        else:
+            errand.passed_over.append(peer)  # it does not see itself as able (views differ for a moment)
         raise UnansweredError(peer)
 
     async def _on_result(self, message: Message) -> None:

@@ -1,7 +1,7 @@
 """Drives the membership: sends its probes, feeds it evidence, carries out what it decides."""
 
 import random
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -14,6 +14,7 @@ from agent.membership import (
     News,
     Probe,
     Refute,
+    Replace,
     Restore,
     Suspect,
     Tell,
@@ -23,12 +24,13 @@ from agent.settings import DetectorSettings
 from agent.vitals import LoopLag
 from protocols.clock import Clock
 from protocols.errors import PeerTimeoutError, ProtocolError
-from protocols.message import Message, Traffic
+from protocols.message import Cause, Message, Traffic
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 _STARVED_SHARE = 0.2
 _NEWS = TypeAdapter(list[News])
+_NAMES = TypeAdapter(list[str])
 _NEWS_ATTEMPTS = 3
 
 
@@ -37,13 +39,23 @@ class Recovers(Protocol):
 
     @property
     def linking(self) -> tuple[str, ...]:
-        """Peers to which a link is being made."""
+        """Peers to which a link is being made, or could not be."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Dead neighbours, for whom this agent needs stand-ins."""
 
     def on_suspect(self, peer: str) -> None:
         """``peer`` is held for dead from now on."""
 
-    def on_restore(self) -> None:
-        """A peer is held for alive again."""
+    def on_restore(self, peer: str, *, restarted: bool) -> None:
+        """``peer`` is held for alive again."""
+
+    def on_replace(self, peer: str) -> None:
+        """``peer`` is a new process; the old one was not missed."""
+
+    def on_linked(self, peer: str, missing: Sequence[str], cause: Cause | None) -> None:
+        """``peer``, whose neighbours ``missing`` are dead, has linked to this agent."""
 
 
 class HeartbeatMonitor:
@@ -72,7 +84,8 @@ class HeartbeatMonitor:
         self._outbox: dict[str, dict[str, News]] = {}
         self._sending: dict[str, None] = {}
         mesh.broke = lambda peer: self.doubt(peer, "request")
-        mesh.introduction = lambda: _body(membership.view())
+        mesh.met = lambda peer, life: self._carry_out(membership.told([News(peer, life, alive=True)]))
+        mesh.introduction = self._introduction
         mesh.on("membership", self._on_news)
         mesh.on("hello", self._on_hello)
 
@@ -99,21 +112,26 @@ class HeartbeatMonitor:
             match decision:
                 case Probe():
                     self._spawn(self._probe(decision))
-                case Suspect():
-                    self._journal_view("suspect", decision)
-                    if self.recovery is not None:
-                        self.recovery.on_suspect(decision.peer)
-                case Restore():
-                    self._journal_view("alive", decision)
-                    if self.recovery is not None:
-                        self.recovery.on_restore()
+                case Suspect() | Restore() | Replace():
+                    self._change_view(decision)
                 case Tell():
                     self._tell(decision)
                 case Refute():
                     self._journal.append("refute", incarnation=decision.incarnation)
 
-    def _journal_view(self, ev: str, change: Suspect | Restore) -> None:
-        self._journal.append(ev, peer=change.peer, peer_inc=change.incarnation, mechanism=change.mechanism)
+    def _change_view(self, change: Suspect | Restore | Replace) -> None:
+        peer = change.peer
+        ev = "suspect" if isinstance(change, Suspect) else "alive"
+        self._journal.append(ev, peer=peer, peer_inc=change.incarnation, mechanism=change.mechanism)
+        if self.recovery is None:
+            return
+        match change:
+            case Suspect():
+                self.recovery.on_suspect(peer)
+            case Restore():
+                self.recovery.on_restore(peer, restarted=change.restarted)
+            case Replace():
+                self.recovery.on_replace(peer)
 
     async def _probe(self, decision: Probe) -> None:
         began = self._clock.now()
@@ -122,7 +140,7 @@ class HeartbeatMonitor:
         except PeerTimeoutError:
             self._carry_out(self._unanswered(decision, began))
         except ProtocolError:
-            self._carry_out(self._membership.missed(decision.peer, decision.confirm))
+            self._carry_out(self._membership.missed(decision))
         else:
             self._carry_out(self._membership.heard(decision.peer))
 
@@ -133,7 +151,7 @@ class HeartbeatMonitor:
         """
         lag_s = self._lag.worst_s(began)
         if lag_s < _STARVED_SHARE * self._settings.timeout_s:
-            return self._membership.missed(decision.peer, decision.confirm)
+            return self._membership.missed(decision)
         self._journal.append("excused", peer=decision.peer, lag_ms=round(lag_s * 1000, 3))
         return self._membership.undecided(decision.peer)
 
@@ -170,13 +188,20 @@ class HeartbeatMonitor:
             self._outbox.pop(peer, None)
             del self._sending[peer]
 
+    def _introduction(self) -> dict[str, JsonValue]:
+        missing = self.recovery.missing if self.recovery is not None else ()
+        return _body(self._membership.view()) | ({"missing": list(missing)} if missing else {})
+
     async def _on_news(self, message: Message) -> None:
         try:
             news = _NEWS.validate_python(message.body.get("news"))
+            missing = _NAMES.validate_python(message.body.get("missing", []))
         except ValidationError:
             self._journal.append("nonsense", peer=message.sender, kind=message.kind)
             return
         self._carry_out(self._membership.told(news, message.sender))
+        if missing and self.recovery is not None:
+            self.recovery.on_linked(message.sender, missing, message.cause)
 
     async def _on_hello(self, message: Message) -> None:
         await self._on_news(message)

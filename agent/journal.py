@@ -10,7 +10,8 @@ from pydantic import JsonValue
 from protocols.clock import Clock
 from protocols.errors import LabError
 
-Observer = Callable[[str, dict[str, JsonValue]], None]
+Observer = Callable[[float, str, dict[str, JsonValue]], None]
+"""Is told of each event: monotonic seconds, name, fields."""
 
 
 class Journal:
@@ -49,7 +50,7 @@ class Journal:
         if written != len(payload):
             raise LabError(f"expected to append {len(payload)} bytes to {self._path}, wrote {written}; free the disk")
         for observe in self._observers:
-            observe(ev, fields)
+            observe(at, ev, fields)
 
     def close(self) -> None:
         """Close the file; appending afterwards is an error."""

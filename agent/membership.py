@@ -4,6 +4,7 @@ Suspicion, incarnation numbers and refutation follow SWIM (Das, Gupta, Motivala 
 calls with the time of the observation; decisions come out as values which ``heartbeat.py`` carries out.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +31,8 @@ class Probe:
 
     peer: str
     confirm: Mechanism | None = None
+    incarnation: int = 0
+    """Whom it asks: silence of an earlier life says nothing about a later one."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class Restore:
 
 
 @dataclass(frozen=True)
+class Replace:
+    """``peer`` is a new process, and nobody here had missed the old one: what that was doing is lost all the same."""
+
+    peer: str
+    incarnation: int
+    mechanism: Mechanism
+
+
+@dataclass(frozen=True)
 class Tell:
     """Pass ``news`` on, to ``peer`` alone or to all links."""
 
@@ -66,7 +78,17 @@ class Refute:
     incarnation: int
 
 
-Decision = Probe | Suspect | Restore | Tell | Refute
+Decision = Probe | Suspect | Restore | Replace | Tell | Refute
+
+
+def noticed_within_s(settings: DetectorSettings, links: int) -> float:
+    """How long a crash can go unnoticed by an agent with so many links, in s.
+
+    In the worst case all of them died, right after they were probed: each then takes ``misses`` of the ``fanout``
+    probes of a beat, and the last one is found at the end.
+    """
+    beats = settings.misses * math.ceil(links / settings.fanout)
+    return beats * settings.interval_s + settings.timeout_s
 
 
 @dataclass
@@ -108,7 +130,7 @@ class Membership:
         """The probes of one interval: at most ``fanout`` among live links, and one suspect to find it back.
 
         Links that missed a probe come first, then those that have waited longest, so the cost does not grow with the
-        mesh. With no more than ``fanout`` links a crash is suspected within misses·interval + timeout.
+        mesh. A crash is suspected within :func:`noticed_within_s`.
         """
         records = self._records
         live = sorted(
@@ -120,7 +142,7 @@ class Membership:
         self._beats += 1
         for peer in chosen:
             records[peer].probed = self._beats
-        return [Probe(peer) for peer in chosen]
+        return [Probe(peer, incarnation=records[peer].incarnation) for peer in chosen]
 
     def heard(self, peer: str) -> list[Decision]:
         """``peer`` gave a sign of life. One that is held for dead is told so: only it can refute."""
@@ -133,12 +155,15 @@ class Membership:
             return []
         return [Tell(News(peer, record.incarnation, alive=False), peer)]
 
-    def missed(self, peer: str, confirm: Mechanism | None = None) -> list[Decision]:
-        """A probe of ``peer`` went unanswered; after other evidence (``confirm``) one is enough."""
+    def missed(self, probe: Probe) -> list[Decision]:
+        """This probe went unanswered; after other evidence (``confirm``) one is enough."""
+        peer, confirm = probe.peer, probe.confirm
         record = self._records[peer]
+        if probe.incarnation != record.incarnation:
+            return []
         if confirm is not None:
             if not record.confirming:
-                return []  # a sign of life or a new incarnation has come since the probe went out
+                return []  # a sign of life has come since the probe went out
             record.confirming = False
         if not record.alive:
             return []
@@ -161,7 +186,7 @@ class Membership:
         if record is None or not record.alive or record.confirming or self._settings.mode == "probe":
             return []
         record.confirming = True
-        return [Probe(peer, confirm=mechanism)]
+        return [Probe(peer, mechanism, record.incarnation)]
 
     def told(self, items: Iterable[News], sender: str | None = None) -> list[Decision]:
         """Others spread news; what was not known yet is believed and passed on."""
@@ -207,11 +232,10 @@ class Membership:
             return []
         restarted = news.incarnation // RESTART_STEP > record.incarnation // RESTART_STEP
         decisions: list[Decision] = []
-        if record.alive and restarted:
-            # It died and came back before anyone noticed: what it was doing is lost all the same.
-            decisions += self._suspect(news.peer, record.incarnation, "gossip")[:1]
         if not record.alive:
             decisions.append(Restore(news.peer, news.incarnation, "gossip", restarted))
+        elif restarted:
+            decisions.append(Replace(news.peer, news.incarnation, "gossip"))
         self._records[news.peer] = _Record(incarnation=news.incarnation, probed=record.probed)
         return [*decisions, Tell(news)]
 

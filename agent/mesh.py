@@ -32,6 +32,9 @@ class _Dial:
     open: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while connecting and hanging up: either would cut what others have under way."""
+    failures: int = 0
+    failure: ProtocolError | None = None
+    """How many connects failed, and why the last one did."""
 
 
 class MeshNetwork:
@@ -51,6 +54,8 @@ class MeshNetwork:
         """Called with the peer's name when an ordinary message to it failed."""
         self.linked: PeerNotice = lambda _peer: None
         """Called with the peer's name when a warm link was made."""
+        self.met: Callable[[str, int], None] = lambda _peer, _incarnation: None
+        """Called with who answered a connect, and under which incarnation it began its life."""
         self.introduction: Callable[[], dict[str, JsonValue]] = dict
         """What a hello says, asked at each."""
         self._adapter = adapter
@@ -98,11 +103,9 @@ class MeshNetwork:
     async def link(self, peer: str, reason: LinkReason, cause: Cause | None = None) -> None:
         """Make a warm link by the protocol's full connect and introduce this agent; raises ProtocolError."""
         began = self._clock.now()
-        async with self._using(peer) as dial, dial.lock:
+        async with self._using(peer) as dial, self._connected(peer, dial):
             if peer in self._links:
                 return
-            if not dial.open:
-                await self._connect(peer)
             await self._deliver(self.message(peer, "hello", Traffic.HANDSHAKE, self.introduction(), cause=cause))
             with classify(Traffic.RESUME, peer):
                 await self._adapter.resume(peer)
@@ -180,7 +183,7 @@ class MeshNetwork:
         """Whether it came to the right node, from one that can be answered."""
         try:
             self._adapter.context.resolve(message.sender)
-        except LookupError:
+        except ProtocolError:
             return False
         return message.recipient == self.node_id
 
@@ -195,12 +198,25 @@ class MeshNetwork:
         async with self._using(peer) as dial:
             link: Link = "warm"
             if peer not in self._links:
-                async with dial.lock:
+                async with self._connected(peer, dial):
                     link = "warm" if peer in self._links else "new"
-                    if not dial.open:
-                        await self._connect(peer)
-                        dial.open = True
+                    dial.open = True
             yield link
+
+    @asynccontextmanager
+    async def _connected(self, peer: str, dial: _Dial) -> AsyncIterator[None]:
+        """Hold the lock over a connection; who waited for another's attempt shares its failure, not its duration."""
+        failures = dial.failures
+        async with dial.lock:
+            if not dial.open and peer not in self._links:
+                if dial.failure is not None and dial.failures > failures:
+                    raise dial.failure
+                try:
+                    await self._connect(peer)
+                except ProtocolError as error:
+                    dial.failures, dial.failure = dial.failures + 1, error
+                    raise
+            yield
 
     @asynccontextmanager
     async def _using(self, peer: str) -> AsyncIterator[_Dial]:
@@ -232,6 +248,8 @@ class MeshNetwork:
             identity = await self._adapter.connect(peer)
         if identity is not None and identity.node_id != peer:
             raise IdentityError(peer, f"expected {peer} at this address, {identity.node_id} answers")
+        if identity is not None:
+            self.met(peer, identity.incarnation)
 
     async def _deliver(self, message: Message) -> None:
         with classify(message.traffic, message.recipient):

@@ -13,16 +13,17 @@ from agent import admin
 from agent.exchange import Exchange
 from agent.fragments import FragmentStore
 from agent.heartbeat import HeartbeatMonitor, Spawn
-from agent.journal import Journal
+from agent.journal import Journal, Observer
+from agent.lease import Lease
 from agent.membership import Membership
 from agent.mesh import MeshNetwork
 from agent.recovery import RecoveryHandler
 from agent.roles import Roles
-from agent.settings import CONDUCTOR, AgentSettings
+from agent.settings import CONDUCTOR, AgentSettings, LeaseSettings
 from agent.tasks import TaskOwner
 from agent.telemetry import Telemetry
 from agent.tools import TOOLS
-from agent.vitals import LoopLag, flush_bytes, journal_bytes
+from agent.vitals import LoopLag, flush_bytes, flush_rejections, journal_bytes, journal_rejections
 from agent.watch import LinkWatcher
 from agent.worker import Worker
 from agent.workspace import Broadcast, Workspace
@@ -38,7 +39,15 @@ from protocols.wire import ByteCounter
 class Node:
     """One agent: adapter, mesh, detector, worker, tasks and recovery around one workspace."""
 
-    def __init__(self, settings: AgentSettings, clock: Clock, counter: ByteCounter, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        settings: AgentSettings,
+        clock: Clock,
+        counter: ByteCounter,
+        new_id: Callable[[], str],
+        unix_offset_s: float = 0.0,
+        observers: tuple[Observer, ...] = (),
+    ) -> None:
         me = settings.member(settings.node_id)
         identity = Identity(settings.node_id, settings.incarnation)
         self._settings = settings
@@ -46,9 +55,13 @@ class Node:
         self._counter = counter
         self._new_id = new_id
         self._workspace = Workspace(settings.workspace)
-        self._telemetry = Telemetry(settings.node_id, me.tool)
+        self._telemetry = Telemetry(identity, me.tool, settings.peers, settings.phases, unix_offset_s)
         self._journal = Journal(
-            self._workspace.journal, settings.node_id, settings.incarnation, clock, (self._telemetry.observe,)
+            self._workspace.journal,
+            settings.node_id,
+            settings.incarnation,
+            clock,
+            (self._telemetry.observe, *observers),
         )
         context = AdapterContext(
             identity,
@@ -57,10 +70,12 @@ class Node:
             counter,
             self._workspace.folder,
             skills=(me.tool,),
+            bind_host=settings.bind_host,
         )
         self._adapter = registry.load(settings.protocol)(context)
         self._identity = identity
         self._lag = LoopLag(clock)
+        self._lease = Lease(settings.lease or LeaseSettings(), clock)
         self._broadcast: Broadcast | None = None
         self._stopped = asyncio.Event()
 
@@ -75,6 +90,7 @@ class Node:
                 await self._live(group)
         except* _StoppedError:
             flush_bytes(self._counter, self._journal)
+            flush_rejections(self._adapter.rejections, self._journal)
             self._journal.append("agent_stop")
             self._journal.close()
 
@@ -82,7 +98,9 @@ class Node:
         settings = self._settings
         self._assemble(group.create_task)
         await self._adapter.start()
-        application = admin.application(self._telemetry, self._status, self._check_links, self._start)
+        application = admin.application(
+            self._telemetry, self._status, self._check_links, self._start, self._lease.renew, self.stop
+        )
         server = AsgiServer(application, socket.create_server((settings.bind_host, settings.admin_port), backlog=64))
         await server.start()
         me = settings.member(settings.node_id)
@@ -93,9 +111,12 @@ class Node:
             self._mesh.receive_forever(),
             self._heartbeat.beat_forever(),
             journal_bytes(self._counter, self._clock, self._journal),
+            journal_rejections(self._adapter.rejections, self._clock, self._journal),
             self._lag.journal_forever(self._journal),
         ):
             group.create_task(loop)
+        if settings.lease is not None:
+            group.create_task(self._end_with(settings.lease))
         self._roles.review_adoption(TOOLS)
         await self._rejoin()
         await self._stopped.wait()
@@ -172,6 +193,11 @@ class Node:
 
     async def _check_links(self) -> list[tuple[str, str]]:
         return await self._mesh.check(self._settings.neighbours)
+
+    async def _end_with(self, lease: LeaseSettings) -> None:
+        await self._lease.run_out()
+        self._journal.append("lease_lost", silent_s=lease.silent_s)
+        self.stop()
 
     def _status(self) -> dict[str, Any]:
         return {

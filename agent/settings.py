@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from protocols.adapter import Endpoint
 
@@ -27,6 +27,14 @@ class Member(_Frozen):
     def endpoint(self) -> Endpoint:
         """Host and port of the protocol server."""
         return Endpoint(self.host, self.port)
+
+
+class Phase(_Frozen):
+    """A stretch of the run by its planned times, for the labels of the metrics; it ends where the next one begins."""
+
+    name: str
+    start_s: float
+    """Seconds after t0."""
 
 
 class DetectorSettings(_Frozen):
@@ -53,18 +61,29 @@ class RecoverySettings(_Frozen):
     """Adopt a tool that no live agent has."""
 
 
+class LeaseSettings(_Frozen):
+    """How long an agent lives on without hearing of its orchestrator, where that is not its parent process."""
+
+    first_s: float = Field(120.0, gt=0)
+    """Until the first renewal, while the others still start."""
+    silent_s: float = Field(10.0, gt=0)
+    """From then on."""
+
+
 class AgentSettings(_Frozen):
     """Everything one agent knows at its start."""
 
     run_id: str
     node_id: str
     incarnation: int = Field(0, ge=0)
-    """0, and 1000 more for each restart; a refuted suspicion adds 1."""
+    """0, and 1000 more for each restart, which the agent counts itself; a refuted suspicion adds 1."""
     protocol: str
     seed: int
-    parent_pid: int
-    """The agent ends when this process does."""
+    parent_pid: int | None
+    """The agent ends when this process does; None where a lease ties it to its orchestrator."""
+    lease: LeaseSettings | None = None
     bind_host: str
+    """The address its two ports are bound to."""
     admin_port: int
     workspace: Path
     roster: tuple[Member, ...]
@@ -77,6 +96,14 @@ class AgentSettings(_Frozen):
     concurrent_steps: int = Field(8, ge=1)
     detector: DetectorSettings
     recovery: RecoverySettings
+    phases: tuple[Phase, ...] = ()
+    """In the order of their time; read by the telemetry alone, since no agent may act on when the storm comes."""
+
+    @model_validator(mode="after")
+    def _tied(self) -> "AgentSettings":
+        if (self.parent_pid is None) == (self.lease is None):
+            raise ValueError("expected either a parent process or a lease, so that no agent outlives its run")
+        return self
 
     @property
     def peers(self) -> tuple[str, ...]:

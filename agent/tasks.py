@@ -1,6 +1,7 @@
 """Owns tasks: begins them on schedule, runs their pipeline over the mesh, commits answers, takes over dead owners'."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from agent.exchange import Exchange, JsonObject, Step, StepFailedError
@@ -18,6 +19,9 @@ from protocols.message import Cause, Message, Traffic
 
 _PATIENCE_IN_DEADLINES = 3
 """A late answer earns nothing, but it is not a lost task; after three deadlines nobody waits any more."""
+
+_NOTICE_ATTEMPTS = 4
+_NOTICE_BACKOFF_S = 0.1
 
 
 class TaskOwner:
@@ -47,9 +51,8 @@ class TaskOwner:
         self._arrived = 0
         self._settled: dict[str, None] = {}
         self._running: dict[str, asyncio.Event] = {}
-        detector = settings.detector
-        # A death is noticed at most this long after it; a task settled by its owner before that needs no one else.
-        self._unnoticed_s = detector.misses * detector.interval_s + detector.timeout_s + 1.0
+        # When the present life of an agent began, as far as it is not its first.
+        self._born: dict[str, float] = {}
         mesh.on("commit", self._on_commit)
 
     async def run_schedule(self, schedule: tuple[Question, ...], t0: float, since: float) -> None:
@@ -59,6 +62,7 @@ class TaskOwner:
         those who were alive then.
         """
         self._schedule, self._t0 = schedule, t0
+        self._born[self._settings.node_id] = since
         for number, question in enumerate(schedule, start=1):
             arrival = t0 + question.at_s
             await self._clock.sleep(arrival - self._clock.now())
@@ -66,17 +70,25 @@ class TaskOwner:
             if arrival >= since and self._owner(question.task_id, self._eligible()) == self._settings.node_id:
                 self._begin(question, None)
 
-    def take_over(self, victim: str) -> None:
-        """``victim`` is held for dead: its unsettled tasks go to the next on their lists, perhaps to this agent."""
-        # A victim that has come back already, before anyone missed it, knows nothing of what it had begun.
-        alive = tuple(name for name in self._roles.alive() if name != victim)
-        before = (*alive, victim)
-        horizon = self._clock.now() - self._unnoticed_s - self._settings.task_deadline_s
+    def reborn(self, peer: str) -> None:
+        """``peer`` is a new process: what has arrived until now is none of its tasks."""
+        self._born[peer] = self._clock.now()
+
+    def take_over(self, victim: str, unnoticed_s: float) -> None:
+        """``victim`` is lost: its unsettled tasks go to the next on their lists, perhaps to this agent.
+
+        It may have died ``unnoticed_s`` ago; what it had for longer than a deadline by then is settled.
+        """
+        horizon = self._clock.now() - unnoticed_s - self._settings.task_deadline_s
         for question in self._schedule[: self._arrived]:
-            task = question.task_id
-            if self._t0 + question.at_s < horizon:
+            task, arrival = question.task_id, self._t0 + question.at_s
+            if arrival < horizon:
                 continue
-            if self._owner(task, before) == victim and self._owner(task, alive) == self._settings.node_id:
+            # Whoever has been restarted since knows nothing of what it had begun, the victim too if it is back.
+            lived = [
+                name for name in self._roles.alive() if self._born.get(name, arrival) <= arrival and name != victim
+            ]
+            if self._owner(task, (*lived, victim)) == victim and self._owner(task, lived) == self._settings.node_id:
                 self._begin(question, Cause(victim=victim, request=task))
 
     def _eligible(self) -> tuple[str, ...]:
@@ -85,8 +97,8 @@ class TaskOwner:
             return self._roles.alive()
         return tuple(member.node_id for member in self._settings.roster)
 
-    def _owner(self, task: str, alive: tuple[str, ...]) -> str:
-        return next(name for name in self._roles.owners(task) if name in alive)
+    def _owner(self, task: str, alive: Sequence[str]) -> str | None:
+        return next((name for name in self._roles.owners(task) if name in alive), None)
 
     def _begin(self, question: Question, cause: Cause | None) -> None:
         if question.task_id in self._settled or question.task_id in self._running:
@@ -128,8 +140,6 @@ class TaskOwner:
                 candidates=partial(self._roles.holders, name),
             )
             state = tool.advance(state, await self._exchange.ask(step, cause))
-            if not self._roles.can(name):  # done here it was no message yet
-                cause = None
         return state
 
     async def _settle(self, question: Question, state: JsonObject) -> None:
@@ -139,17 +149,28 @@ class TaskOwner:
         self._settled[task] = None
         self._journal.append("answer", task=task, answer=answer, evidence=evidence)
         self._workspace.note_answer({"task": task, "question": question.question, "answer": answer, "chain": chain})
-        # As many live agents know of the commitment as hold each fragment; so a task survives as many deaths.
-        heirs = [name for name in self._roles.owners(task) if name in self._roles.alive()]
-        heirs = [name for name in heirs if name != self._settings.node_id][: self._settings.replication - 1]
-        for heir in heirs:
-            self._spawn(self._notify(heir, task))
+        self._spawn(self._tell_heirs(task))
 
-    async def _notify(self, heir: str, task: str) -> None:
+    async def _tell_heirs(self, task: str) -> None:
+        """As many live agents know of the commitment as hold each fragment; so a task survives as many deaths."""
+        told: dict[str, None] = {}
+        for attempt in range(_NOTICE_ATTEMPTS):
+            others = [name for name in self._roles.owners(task) if name != self._settings.node_id]
+            heirs = [name for name in others if name in self._roles.alive()][: self._settings.replication - 1]
+            missing = [name for name in heirs if name not in told]
+            taken = await asyncio.gather(*(self._notify(heir, task, again=attempt > 0) for heir in missing))
+            told |= dict.fromkeys(heir for heir, took in zip(missing, taken, strict=True) if took)
+            if all(taken):
+                return
+            await self._clock.sleep(_NOTICE_BACKOFF_S * 2**attempt)
+
+    async def _notify(self, heir: str, task: str, *, again: bool) -> bool:
+        notice = self._mesh.message(heir, "commit", Traffic.RETRY if again else Traffic.TASK, {"task": task})
         try:
-            await self._mesh.send(self._mesh.message(heir, "commit", Traffic.TASK, {"task": task}))
+            await self._mesh.send(notice)
         except ProtocolError:
-            return  # at worst the task is done once more, which the journal shows
+            return False
+        return True
 
     async def _on_commit(self, message: Message) -> None:
         task = message.body.get("task")

@@ -1,7 +1,7 @@
-"""Journals at intervals what no single event shows: bytes at the sockets and the lateness of the event loop."""
+"""Journals at intervals what no single event shows: bytes at the sockets, refused requests, a late event loop."""
 
 import math
-from collections import deque
+from collections import Counter, deque
 
 from agent.journal import Journal
 from protocols.clock import Clock
@@ -24,6 +24,20 @@ def flush_bytes(counter: ByteCounter, journal: Journal) -> None:
     rows = counter.drain()
     if rows:
         journal.append("bytes", rows=[list(row) for row in rows])
+
+
+async def journal_rejections(rejections: Counter[str], clock: Clock, journal: Journal) -> None:
+    """One ``rejected`` line per 0.1 s in which the adapter refused requests of others; for ever."""
+    while True:
+        await clock.sleep(_BYTES_INTERVAL_S)
+        flush_rejections(rejections, journal)
+
+
+def flush_rejections(rejections: Counter[str], journal: Journal) -> None:
+    """Journal what was refused since the last line."""
+    if rejections:
+        journal.append("rejected", reasons={str(reason): rejections[reason] for reason in sorted(rejections)})
+        rejections.clear()
 
 
 class LoopLag:

@@ -51,6 +51,7 @@ class Worker:
         # None while the step is under way; the result afterwards, for a caller that asks again.
         self._results: OrderedDict[str, JsonObject | None] = OrderedDict()
         exchange.execute_locally = self.execute
+        exchange.within_reach = self.within_reach
         mesh.on("request", self._on_request)
 
     async def execute(self, step: Step, request_id: str) -> JsonObject:
@@ -61,7 +62,8 @@ class Worker:
             return self._look_up_here(step, request_id)
         async with self._slots:
             self._journal.append("step_start", task=step.task_id, step=step.step_id, req=request_id, tool=step.tool)
-            result = await self._run_tool(step)
+            await self._clock.sleep(self._service_time_s(step.step_id))
+        result = await self._run_tool(step)  # without a slot: it may wait for the lookups
         self._journal.append("step_done", task=step.task_id, step=step.step_id, req=request_id, ok=result["ok"] is True)
         return result
 
@@ -72,23 +74,30 @@ class Worker:
         if not self.placement:  # asked before the broadcast
             raise FragmentUnavailableError(title, 0)
         shard = shard_of(title, len(self.placement))
-        holders = self.placement[shard]
         step = Step(
             task_id=for_step.task_id,
             step_id=f"{for_step.step_id}/{LOOKUP}/{title}",
             tool=LOOKUP,
             input={"title": title},
             give_up_at=for_step.give_up_at,
-            candidates=lambda: [name for name in self._roles.alive() if name in holders],
+            candidates=lambda: self._holders(title),
         )
         if not step.candidates():
             raise FragmentUnavailableError(title, shard)
         try:
-            output = await self._exchange.ask(step)
+            output = await self._exchange.ask(step, for_step.cause)
             found = output["fragment"]
             return None if found is None else Fragment.model_validate(found)
         except (StepFailedError, KeyError, ValidationError) as error:
             raise FragmentUnavailableError(title, shard) from error
+
+    def within_reach(self, title: str) -> bool:
+        """Whether a holder of this fragment's shard is held for alive."""
+        return bool(self.placement) and bool(self._holders(title))
+
+    def _holders(self, title: str) -> list[str]:
+        holders = self.placement[shard_of(title, len(self.placement))]
+        return [name for name in self._roles.alive() if name in holders]
 
     def _look_up_here(self, step: Step, request_id: str) -> JsonObject:
         title = step.input.get("title")
@@ -104,11 +113,10 @@ class Worker:
         async def lookup(title: str) -> Fragment | None:
             return await self.lookup_fragment(title, step)
 
-        await self._clock.sleep(self._service_time_s(step.step_id))
         try:
             return {"ok": True, "output": await tool_named(step.tool).execute(step.input, lookup)}
-        except FragmentUnavailableError:
-            return {"ok": False, "error": "unavailable"}
+        except FragmentUnavailableError as error:
+            return {"ok": False, "error": "unavailable", "title": error.title}
         except StepRejectedError as error:
             return {"ok": False, "error": "rejected", "detail": str(error)}
 
@@ -137,8 +145,8 @@ class Worker:
             result = await self.execute(step, message.message_id)
         else:
             result = {"ok": False, "error": "rejected", "detail": "expected task, step, tool and input"}
-        if result.get("error") == "refused":
-            # Views may agree in a moment; the next attempt under this id is a fresh one.
+        if result.get("error") in ("refused", "unavailable"):
+            # Views may agree in a moment, a holder may come back; the next attempt under this id is a fresh one.
             self._results.pop(message.message_id, None)
         elif message.message_id in self._results:
             self._results[message.message_id] = result

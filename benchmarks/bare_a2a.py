@@ -1,6 +1,8 @@
-"""The bare A2A SDK doing what :meth:`send_message` does: one small message, answered by a message."""
+"""The bare A2A SDK doing what :meth:`send_message` does: one small message, answered by a message.
 
-import asyncio
+What is on the wire is alike: a text part, and a few words of metadata under an extension that the call declares.
+"""
+
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,8 +11,8 @@ import protocols.a2a  # noqa: F401 - it switches the SDK's tracing off, for both
 
 # isort: split
 import httpx
-import uvicorn
-from a2a.client import ClientConfig, create_client
+from a2a.client import ClientCallContext, ClientConfig, create_client
+from a2a.extensions.common import HTTP_EXTENSION_HEADER
 from a2a.helpers.proto_helpers import new_text_message
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
@@ -29,7 +31,10 @@ from a2a.types import (
 )
 from starlette.applications import Starlette
 
-_HOST = "127.0.0.1"
+from benchmarks.serving import HOST, serving
+
+_EXTENSION = "urn:example:envelope:1"
+_METADATA = {_EXTENSION: '{"kind":"echo","sender":"a","recipient":"b","traffic":"task"}'}
 
 
 class _Receipt(AgentExecutor):
@@ -45,13 +50,13 @@ class _Receipt(AgentExecutor):
 
 @asynccontextmanager
 async def serve(port: int) -> AsyncIterator[None]:
-    """An agent as the SDK's documentation builds it, on the lab's HTTP/1.1 parser, which all protocols share."""
+    """An agent as the SDK's documentation builds it."""
     card = AgentCard(
         name="bare",
         description="the bare SDK",
         version="1.0.0",
         supported_interfaces=[
-            AgentInterface(url=f"http://{_HOST}:{port}/", protocol_binding="JSONRPC", protocol_version="1.0")
+            AgentInterface(url=f"http://{HOST}:{port}/", protocol_binding="JSONRPC", protocol_version="1.0")
         ],
         capabilities=AgentCapabilities(streaming=True),
         default_input_modes=["text/plain"],
@@ -60,15 +65,10 @@ async def serve(port: int) -> AsyncIterator[None]:
     )
     handler = DefaultRequestHandlerV2(_Receipt(), InMemoryTaskStore(), card)
     app = Starlette(routes=[*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")])
-    server = uvicorn.Server(uvicorn.Config(app, host=_HOST, port=port, http="h11", log_level="error", access_log=False))
-    serving = asyncio.create_task(server.serve())
     try:
-        while not server.started:  # noqa: ASYNC110 - uvicorn tells by a flag
-            await asyncio.sleep(0.005)
-        yield
+        async with serving(app, port):
+            yield
     finally:
-        server.should_exit = True
-        await serving
         await handler.aclose()
 
 
@@ -77,11 +77,14 @@ async def open_client(port: int) -> AsyncIterator[Callable[[bytes], Awaitable[No
     """The SDK's client on one kept HTTP client; the payload travels as the text of a message."""
     ids = itertools.count()
     async with httpx.AsyncClient(trust_env=False) as http:
-        client = await create_client(f"http://{_HOST}:{port}", ClientConfig(streaming=False, httpx_client=http))
+        client = await create_client(f"http://{HOST}:{port}", ClientConfig(streaming=False, httpx_client=http))
+
+        context = ClientCallContext(service_parameters={HTTP_EXTENSION_HEADER: _EXTENSION})
 
         async def send(payload: bytes) -> None:
-            message = Message(message_id=f"m{next(ids)}", role=Role.ROLE_USER, parts=[Part(text=payload.decode())])
-            async for _ in client.send_message(SendMessageRequest(message=message)):
+            part = Part(text=payload.decode(), media_type="text/plain")
+            message = Message(message_id=f"m{next(ids)}", role=Role.ROLE_USER, parts=[part], metadata=_METADATA)
+            async for _ in client.send_message(SendMessageRequest(message=message), context=context):
                 pass
 
         yield send

@@ -4,19 +4,15 @@ Both halves are used as the SDK's documentation shows them, with the keyed store
 store gets slower with every run (see ``protocols.acp.store``), and is measured by :func:`serve_stock`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
-import uvicorn
 from acp_sdk.client import Client
 from acp_sdk.models import Message, RunStatus
 from acp_sdk.server import agent, create_app
 
+from benchmarks.serving import HOST, serving
 from protocols.acp.store import KeyedStore, RecentResources
-
-_HOST = "127.0.0.1"
 
 
 @agent(name="sink")
@@ -27,19 +23,19 @@ async def _sink(input: list[Message]) -> None:  # noqa: A002 - the SDK asks for 
 
 def serve(port: int) -> AbstractAsyncContextManager[None]:
     """An ACP server with one agent on ``port``, with keyed stores."""
-    return _served(port, {"store": KeyedStore(), "resource_store": RecentResources()})
+    return serving(create_app(_sink, store=KeyedStore(), resource_store=RecentResources()), port)
 
 
 def serve_stock(port: int) -> AbstractAsyncContextManager[None]:
     """The same with the SDK's own stores."""
-    return _served(port, {})
+    return serving(create_app(_sink), port)
 
 
 @asynccontextmanager
 async def open_client(port: int) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
     """A function that has one message run by the agent on ``port`` and returns when the run is completed."""
     async with Client(
-        base_url=f"http://{_HOST}:{port}", headers={"Content-Type": "application/json"}, timeout=30
+        base_url=f"http://{HOST}:{port}", headers={"Content-Type": "application/json"}, timeout=30
     ) as client:
 
         async def call(payload: bytes) -> None:
@@ -48,18 +44,3 @@ async def open_client(port: int) -> AsyncIterator[Callable[[bytes], Awaitable[No
                 raise RuntimeError(f"expected a completed run, it is {run.status}")
 
         yield call
-
-
-@asynccontextmanager
-async def _served(port: int, stores: dict[str, Any]) -> AsyncIterator[None]:
-    app = create_app(_sink, **stores)
-    config = uvicorn.Config(app, _HOST, port, http="h11", ws="none", log_level="warning", access_log=False)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    try:
-        while not server.started:  # noqa: ASYNC110 - uvicorn tells by a flag
-            await asyncio.sleep(0.005)
-        yield
-    finally:
-        server.should_exit = True
-        await serving

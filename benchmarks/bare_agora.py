@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.serving import HOST
 from protocols.agora.document import DOCUMENT, PROTOCOL_HASH
 
 # isort: split
@@ -24,7 +25,6 @@ from agora.sender.components.transporter import SimpleSenderTransporter
 from agora.utils import extract_metadata
 from werkzeug.serving import make_server
 
-_HOST = "127.0.0.1"
 _ROUTINE = """
 import json
 
@@ -54,7 +54,7 @@ async def serve(port: int) -> AsyncIterator[None]:
         receiver.memory.register_new_protocol(PROTOCOL_HASH, [], DOCUMENT, extract_metadata(DOCUMENT))
         receiver.memory.set_suitability(PROTOCOL_HASH, Suitability.ADEQUATE)
         receiver.memory.register_implementation(PROTOCOL_HASH, _ROUTINE)
-        server = make_server(_HOST, port, ReceiverServer(receiver).app, threaded=True)
+        server = make_server(HOST, port, ReceiverServer(receiver).app, threaded=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -72,7 +72,7 @@ async def open_client(port: int) -> AsyncIterator[Callable[[bytes], Awaitable[No
 
     async def send(message: bytes) -> None:
         rounds = transporter.new_conversation(
-            f"http://{_HOST}:{port}", multiround=False, protocol_hash=PROTOCOL_HASH, protocol_sources=[]
+            f"http://{HOST}:{port}", multiround=False, protocol_hash=PROTOCOL_HASH, protocol_sources=[]
         )
         with rounds as conversation:
             answer = conversation(message.decode())

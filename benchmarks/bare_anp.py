@@ -5,7 +5,6 @@ and calls as its own client makes them (bearer token, compact JSON), with its or
 and not per message is done beforehand: the client's token is issued, and its DID document is known to the agent.
 """
 
-import asyncio
 import itertools
 import json
 import logging
@@ -21,7 +20,6 @@ from typing import Any
 
 import aiohttp
 import jwt
-import uvicorn
 from aiohttp.abc import AbstractResolver, ResolveResult
 from anp.authentication import DIDWbaAuthHeader, DidWbaVerifierConfig
 from anp.openanp import AgentConfig, anp_agent, interface
@@ -32,12 +30,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from fastapi import FastAPI
 
+from benchmarks.serving import HOST, serving
 from protocols.anp.authority import certify
 from protocols.anp.files import CA, CERTIFICATE, DID_DOCUMENT, DID_KEY, TLS_KEY, folder_in
 from protocols.anp.hosts import did_of, host_of
 from protocols.anp.identity import own_identity
 
-_LOOPBACK = "127.0.0.1"
 _AGENT, _CALLER = "bare", "caller"
 
 
@@ -54,27 +52,10 @@ async def serve(port: int) -> AsyncIterator[None]:
     app.include_router(_agent(caller.document).router())
     app.middleware("http")(create_auth_middleware(config))
     private = folder_in(folder / _AGENT)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            _LOOPBACK,
-            port,
-            http="h11",
-            ws="none",
-            log_level="warning",
-            access_log=False,
-            ssl_certfile=private / CERTIFICATE,
-            ssl_keyfile=private / TLS_KEY,
-        )
-    )
-    serving = asyncio.create_task(server.serve())
     try:
-        while not server.started:  # noqa: ASYNC110 - uvicorn tells by a flag
-            await asyncio.sleep(0.01)
-        yield
+        async with serving(app, port, ssl_certfile=private / CERTIFICATE, ssl_keyfile=private / TLS_KEY):
+            yield
     finally:
-        server.should_exit = True
-        await serving
         shutil.rmtree(folder)
 
 
@@ -176,7 +157,7 @@ class _Loopback(AbstractResolver):
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
         """As ``getaddrinfo``."""
         del family
-        return [ResolveResult(hostname=host, host=_LOOPBACK, port=port, family=AF_INET, proto=0, flags=0)]
+        return [ResolveResult(hostname=host, host=HOST, port=port, family=AF_INET, proto=0, flags=0)]
 
     async def close(self) -> None:
         """Nothing to free."""

@@ -11,11 +11,11 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from orchestrator import dry_run, ports, preflight, seeds, settings_load, timeline
+from orchestrator import dry_run, ports, preflight, settings_load, timeline
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
-from orchestrator.workload.document import GeneratorParameters, load_document, write_document
-from orchestrator.workload.generator import generate
+from orchestrator.workload import command
+from orchestrator.workload.loaders import load_document
 from protocols.errors import ConfigError, FailstormError
 
 EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED = 2, 3, 130
@@ -82,15 +82,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     run.add_argument("--dry-run", action="store_true", help="show timeline, roster and victims; start nothing")
     run.add_argument("--debug", action="store_true", help="log in detail")
     run.set_defaults(handler=_run)
+    _add_container_commands(commands)
     report = commands.add_parser("report", help="recompute the report of a run from its journal", allow_abbrev=False)
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     report.set_defaults(handler=_report)
-    document = commands.add_parser("generate", help="write a Gaia document", allow_abbrev=False)
-    document.add_argument("--fragments", type=int, default=GeneratorParameters.model_fields["fragment_count"].default)
-    document.add_argument("--questions", type=int, default=GeneratorParameters.model_fields["question_count"].default)
-    document.add_argument("--seed", type=int, default=1)
-    document.add_argument("--out", type=Path, required=True, metavar="FILE")
-    document.set_defaults(handler=_generate)
+    command.add_to(commands)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         known = ("--config", "--scenario", "--set", "--runtime", "--dry-run", "--debug", *_KEY_FLAGS)
@@ -100,10 +96,42 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def _add_container_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """What compose.yaml calls; a user has no need of them."""
+    prepare = commands.add_parser("prepare", help="in a container: lay out the folder of a run", allow_abbrev=False)
+    prepare.add_argument("--run-dir", type=Path, required=True, metavar="RUN_DIR")
+    prepare.add_argument("--config", type=Path, default=_DEFAULT_CONFIG, metavar="FILE")
+    prepare.add_argument("--owner", required=True, metavar="UID:GID", help="to whom the files will belong")
+    prepare.set_defaults(handler=_prepare)
+    conduct = commands.add_parser("conduct", help="in a container: conduct a run", allow_abbrev=False)
+    conduct.add_argument("--run-dir", type=Path, required=True, metavar="RUN_DIR")
+    conduct.add_argument("--chaos", required=True, metavar="URL", help="where chaos takes orders")
+    conduct.add_argument("--prometheus", required=True, metavar="URL", help="what scrapes the run")
+    conduct.set_defaults(handler=_conduct)
+
+
+def _prepare(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from orchestrator.compose.prepare import Owner, prepare  # noqa: PLC0415 - in its container only
+
+    uid, _, gid = options.owner.partition(":")
+    if not (uid.isdecimal() and gid.isdecimal()):
+        raise ConfigError(
+            f"--owner: expected UID:GID in numbers, got {options.owner!r}; set FAILSTORM_UID, FAILSTORM_GID"
+        )
+    scenario = prepare(options.run_dir, options.config, Owner(int(uid), int(gid)), environ)
+    storm = scenario.storm
+    Console().print(f"prepared {options.run_dir}: {storm.agent_count} agents, {storm.protocol}", soft_wrap=True)
+    return 0
+
+
+def _conduct(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from orchestrator.compose.conduct import conduct  # noqa: PLC0415 - in its container only
+
+    return conduct(options.run_dir, options.chaos, options.prometheus, debug=bool(environ.get("FAILSTORM_DEBUG")))
+
+
 def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     scenario = _scenario(options, environ)
-    if options.runtime == "docker":
-        raise ConfigError("--runtime: expected auto or local, got docker, which is not built yet; use local")
     if scenario.storm.document != GENERATED:
         load_document(Path(scenario.storm.document))
     planned = timeline.plan(scenario)
@@ -111,10 +139,14 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         dry_run.show(planned, Console())
         return 0
     preflight.check_writable(Path(scenario.output.results_dir))
+    if options.runtime != "local":
+        # Late, here and below: a mistake in the configuration is reported before a web framework is loaded.
+        from orchestrator.compose.launch import find_lab  # noqa: PLC0415
+
+        found = find_lab(scenario, environ, must=options.runtime == "docker", debug=options.debug)
+        if found is not None:
+            return found.play()
     ports.check_ports(planned.ports)
-    if options.runtime == "auto":
-        Console(stderr=True).print("runtime: local processes, since the container lab is not built yet")
-    # Late, so that a mistake in the configuration is reported before a web framework is loaded.
     from orchestrator.run import conduct  # noqa: PLC0415
 
     return conduct(scenario, debug=options.debug)
@@ -148,11 +180,3 @@ def _report(options: argparse.Namespace, _: Mapping[str, str]) -> int:
     from orchestrator.report import rebuild  # noqa: PLC0415 - drawing libraries, for this command alone
 
     return rebuild(options.run_dir)
-
-
-def _generate(options: argparse.Namespace, _: Mapping[str, str]) -> int:
-    parameters = GeneratorParameters(
-        seed=options.seed, fragment_count=options.fragments, question_count=options.questions
-    )
-    write_document(generate(parameters, seeds.stream(options.seed, "document")), options.out)
-    return 0

@@ -17,7 +17,7 @@ def show(timeline: Timeline, console: Console) -> None:
         f"{len(timeline.arrivals_s)} tasks, deadline {windows.task_deadline_s:g} s",
         f"rate window {windows.rate_window_s:g} s, byte window {windows.byte_window_s:g} s",
         f"steady window {windows.steady_window_s:g} s, hold {windows.steady_hold_s:g} s",
-        f"conductor at port {timeline.conductor_port}",
+        f"conductor at port {timeline.conductor_port}, its metrics at {timeline.conductor_admin_port}",
     ]
     for order in timeline.orders:
         verb = order.fault if order.action == "inject" else f"heal after {order.fault}"

@@ -46,6 +46,8 @@ class Task:
     phase: Phase
     key: str
     shards: tuple[int, ...]
+    fragments: tuple[str, ...]
+    """Ids of the fragments that the answer needs; empty where nobody knows."""
     commits: tuple[Answer, ...]
     """Answers in the order of time; the first one is the answer of the task."""
     success: bool
@@ -265,7 +267,7 @@ def _tasks(tables: _Tables, windows: Windows, t0_s: float, end_s: float) -> tupl
         success = bool(answers) and answers[0].t <= due and is_correct(answers[0].answer, plan.answer)
         tasks.append(Task(
             task=plan.task, at_s=plan.at_s, arrival=arrival, phase=phase(arrival), key=plan.answer, shards=plan.shards,
-            commits=answers, success=success, decided=due <= end_s,
+            fragments=plan.fragments, commits=answers, success=success, decided=due <= end_s,
         ))  # fmt: skip
     return tuple(sorted(tasks, key=lambda task: (task.arrival, task.task)))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TextIO
 
@@ -13,8 +13,6 @@ from orchestrator.journal import JournalTail
 from orchestrator.live_draw import TONE_STYLES, frame, stamp, status_text
 from orchestrator.live_lines import Line, Narrator
 from orchestrator.live_state import Event, LiveState
-from orchestrator.windows import Windows
-from orchestrator.workload.grade import is_correct
 from protocols.clock import Clock
 
 REFRESH_S = 0.25
@@ -29,26 +27,28 @@ class LiveView:
 
     On a terminal it draws in place; anywhere else it prints the lines of the story, and the status every five
     seconds. The same lines go to ``log``, which it alone writes and which it flushes line by line. With ``debug``
-    every journaled event becomes a line, except the periodic samples.
+    every journaled event becomes a line, except the periodic samples. ``state`` knows no event yet; ``followers`` are
+    told each event after it, so that the journals are read once.
     """
 
     def __init__(
         self,
         run_dir: Path,
-        windows: Windows,
-        agents: Sequence[str],
+        state: LiveState,
         clock: Clock,
         console: Console,
         log: TextIO,
         *,
         debug: bool = False,
+        followers: Sequence[Callable[[Event], None]] = (),
     ) -> None:
         self._tail = JournalTail(run_dir)
         self._clock = clock
         self._console = console
         self._log = log
         self._debug = debug
-        self._state = LiveState(windows, agents, is_correct)
+        self._state = state
+        self._followers = followers
         self._narrator = Narrator(self._state)
         self._lines: list[Line] = []
         self._pending: deque[Event] = deque()
@@ -100,6 +100,7 @@ class LiveView:
 
     def _catch_up(self) -> None:
         self._take(self._tail.read_new(), until_s=float("inf"))
+        self._state.tick(self._clock.now() if self._state.ended_at_s is None else self._state.ended_at_s)
         self._draw()
 
     def _leave(self) -> None:
@@ -120,6 +121,8 @@ class LiveView:
         while self._pending and self._pending[0]["t"] <= until_s:
             event = self._pending.popleft()
             self._state.apply(event)
+            for follow in self._followers:
+                follow(event)
             lines = self._narrator.tell(event)
             for line in lines:
                 self._write(line)

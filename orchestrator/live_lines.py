@@ -155,7 +155,8 @@ class Narrator:
 
     def _repair(self, event: Event) -> Line | None:
         victim, _ = event["cause"]
-        if not self._first("repair", self._episode(victim)):
+        # A step done by its asker after all is no message, and no recovery_ms.
+        if event["link"] == "self" or not self._first("repair", self._episode(victim)):
             return None
         after = self._after_kill(victim, event["t"])
         hop = f"{event['kind']} {event['node']} → {event['peer']} ({event['link']})"

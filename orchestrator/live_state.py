@@ -1,16 +1,23 @@
 """What the terminal view knows: a run as far as its journals have been read, without any drawing or I/O."""
 
 import math
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from agent.telemetry import phase_at
 from orchestrator import phases
 from orchestrator.windows import Windows
 
 Event = Mapping[str, Any]
+Outcome = Literal["correct", "wrong", "expired"]
+"""How a task was decided; ``expired`` has no answer by its deadline."""
 CURVE_BINS = 240
 """The goodput curve has this many points over the duration: half a second each in a full-length run."""
+_BAND_STEPS = 10
+"""Windows of the baseline band begin so many times per length."""
 
 
 @dataclass
@@ -75,6 +82,10 @@ class LiveState:
         self.takeovers = 0
         self.curve = [0] * CURVE_BINS
         """Correct in-deadline answers per bin of the duration, by the time of the answer."""
+        self.graded: Counter[tuple[Outcome, str]] = Counter()
+        """Decided tasks by outcome and by the planned phase of their arrival."""
+        self._phases = phases.planned(windows)
+        self._correct_s: list[float] = []
         self._is_correct = is_correct
         self._tasks: dict[str, TaskState] = {}
         self._open: list[TaskState] = []
@@ -115,7 +126,7 @@ class LiveState:
         while self._open and (self._open[-1].ended_s is not None or self._open[-1].at_s < limit_s):
             task = self._open.pop()
             if task.ended_s is None:
-                self._decide(task, task.at_s + self.windows.task_deadline_s, correct=False)
+                self._decide(task, task.at_s + self.windows.task_deadline_s, "expired")
 
     def since_t0(self, t_s: float) -> float | None:
         """Seconds from t0 to a journal time; None before the clock has started."""
@@ -163,10 +174,30 @@ class LiveState:
         scheduled = sum(1 for task in self._tasks.values() if start_s <= task.at_s < end_s)
         return Rates(success * scheduled / self.windows.rate_window_s, success)
 
-    def _decide(self, task: TaskState, ended_s: float, *, correct: bool) -> None:
+    def baseline_band(self, now_s: float) -> tuple[float, float] | None:
+        """Lowest and highest correct answers per second of the steady-state windows within the baseline so far."""
+        t_s = self.since_t0(now_s)
+        start_s, end_s = phases.baseline(self.windows)
+        length_s = self.windows.steady_window_s
+        if t_s is None or min(t_s, end_s) - start_s < length_s:
+            return None
+        times = sorted(self._correct_s)
+        steps = int((min(t_s, end_s) - start_s - length_s) / length_s * _BAND_STEPS)
+        ends = [start_s + length_s * (1 + step / _BAND_STEPS) for step in range(steps + 1)]
+        rates = [(bisect_right(times, end) - bisect_right(times, end - length_s)) / length_s for end in ends]
+        return min(rates), max(rates)
+
+    def scheduled(self) -> Counter[str]:
+        """Tasks of the schedule by the planned phase of their arrival."""
+        return Counter(phase_at(self._phases, task.at_s) for task in self._tasks.values())
+
+    def _decide(self, task: TaskState, ended_s: float, outcome: Outcome) -> None:
+        correct = outcome == "correct"
         task.ended_s, task.correct = ended_s, correct
+        self.graded[outcome, phase_at(self._phases, task.at_s)] += 1
         self._decided.append((ended_s, correct))
         if correct:
+            self._correct_s.append(ended_s)
             bin_index = int(ended_s / self.windows.duration_s * CURVE_BINS)
             self.curve[min(max(bin_index, 0), CURVE_BINS - 1)] += 1
 
@@ -209,8 +240,10 @@ class LiveState:
         task, ended_s = self._tasks.get(event["task"]), self.since_t0(event["t"])
         if task is None or task.ended_s is not None or ended_s is None:
             return
-        in_time = ended_s <= task.at_s + self.windows.task_deadline_s
-        self._decide(task, ended_s, correct=in_time and self._is_correct(event["answer"], task.key))
+        if ended_s > task.at_s + self.windows.task_deadline_s:
+            self._decide(task, ended_s, "expired")
+        else:
+            self._decide(task, ended_s, "correct" if self._is_correct(event["answer"], task.key) else "wrong")
 
     def _on_suspect(self, event: Event) -> None:
         self.agents[event["peer"]].suspected_by.add(event["node"])

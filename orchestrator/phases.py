@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from agent.settings import Phase
 from orchestrator.windows import Windows
 from protocols.errors import ConfigError
 
@@ -60,6 +61,15 @@ def baseline(windows: Windows) -> tuple[float, float]:
     """Start and end, in seconds after t0, of the window before the kill: [T0-D-W, T0-D)."""
     end_s = windows.kill_at_s - windows.task_deadline_s
     return end_s - windows.rate_window_s, end_s
+
+
+def planned(windows: Windows) -> tuple[Phase, ...]:
+    """The phases by which metrics are labelled, from t0 on; ``inflight`` begins one deadline before the kill."""
+    start_s, end_s = baseline(windows)
+    kill_at_s = windows.kill_at_s
+    starts = {"warmup": 0.0, "pre": start_s, "inflight": end_s, "post": kill_at_s}
+    starts["tail"] = kill_at_s + windows.rate_window_s
+    return tuple(Phase(name=name, start_s=round(at_s, _DIGITS)) for name, at_s in starts.items())
 
 
 def last_arrival_s(windows: Windows) -> float:

@@ -21,17 +21,18 @@ class PortPlan:
     """The ports of one run; agent *i* has the entry *i* - 1."""
 
     conductor: int
+    conductor_admin: int
     agents: tuple[int, ...]
     admin: tuple[int, ...]
 
     @property
     def all(self) -> tuple[int, ...]:
         """Every port that must be free before the run."""
-        return (self.conductor, *self.agents, *self.admin)
+        return (self.conductor, self.conductor_admin, *self.agents, *self.admin)
 
 
 def plan_ports(agent_count: int, base_port: int | None, admin_base_port: int) -> PortPlan:
-    """The conductor at the base, agent *i* at base + *i*, its admin server at admin base + *i*.
+    """The conductor at the base, agent *i* at base + *i*; likewise their admin servers from the admin base on.
 
     None as ``base_port`` is 9000, and 9100 from 90 agents on. Raises ConfigError when the two ranges overlap or leave
     1024 to 65535.
@@ -40,18 +41,21 @@ def plan_ports(agent_count: int, base_port: int | None, admin_base_port: int) ->
     base = automatic if base_port is None else base_port
     agents = range(base + 1, base + agent_count + 1)
     admin = range(admin_base_port + 1, admin_base_port + agent_count + 1)
-    for key, ports in (("base_port", range(base, agents.stop)), ("admin_base_port", admin)):
+    for key, ports in (
+        ("base_port", range(base, agents.stop)),
+        ("admin_base_port", range(admin_base_port, admin.stop)),
+    ):
         if ports.start < _LOWEST or ports.stop - 1 > _HIGHEST:
             raise ConfigError(
                 f"network.{key}: expected ports within {_LOWEST} to {_HIGHEST}, but {agent_count} agents need "
                 f"{ports.start} to {ports.stop - 1}; choose another base or fewer agents"
             )
-    if base < admin.stop and admin.start < agents.stop:
+    if base < admin.stop and admin_base_port < agents.stop:
         raise ConfigError(
             f"network.admin_base_port: expected ports apart from the agents' {base} to {agents.stop - 1}, got "
-            f"{admin.start} to {admin.stop - 1}; move one base by {agent_count} or more, or take fewer agents"
+            f"{admin_base_port} to {admin.stop - 1}; move one base by {agent_count + 1} or more, or take fewer agents"
         )
-    return PortPlan(conductor=base, agents=tuple(agents), admin=tuple(admin))
+    return PortPlan(conductor=base, conductor_admin=admin_base_port, agents=tuple(agents), admin=tuple(admin))
 
 
 def check_ports(ports: Sequence[int]) -> None:

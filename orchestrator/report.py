@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from orchestrator.evidence import Evidence
 from orchestrator.report_content import Report, build
 from orchestrator.report_html import render
 from orchestrator.report_summary import print_summary
+from orchestrator.telemetry import section
 from protocols.errors import ConfigError, LabError
 
-__all__ = ["METRICS_FILE", "PAGE_FILE", "Report", "print_summary", "rebuild", "write_report"]
+__all__ = ["METRICS_FILE", "PAGE_FILE", "Report", "add_export", "print_summary", "rebuild", "write_report"]
 
 METRICS_FILE = "failstorm_metrics.json"
 PAGE_FILE = "report.html"
@@ -61,16 +63,28 @@ def _compute(run_dir: Path, merged: Path) -> Report:
 
     evidence = Evidence.from_events(events())
     sdk = found.get("sdk")
-    return build(run_dir, evidence, sdk if isinstance(sdk, str) else None, reader.torn)
+    return build(run_dir, evidence, sdk if isinstance(sdk, str) else None, reader.torn, section.read(run_dir))
+
+
+def add_export(report: Report, exported: Mapping[str, Any], copy_to: Path | None = None) -> Report:
+    """The same report with what Prometheus had of the run; writes its numbers again, raises LabError."""
+    added = section.sections(exported, exported["url"])
+    complete = replace(report, content={**report.content, **added})
+    _write_numbers(complete, copy_to)
+    return complete
 
 
 def _write(report: Report, copy_to: Path | None) -> None:
-    text = to_json(report.content)
     # The numbers first: no figure may cost them.
+    _write_numbers(report, copy_to)
+    write_atomically(report.run_dir / PAGE_FILE, render(report))
+
+
+def _write_numbers(report: Report, copy_to: Path | None) -> None:
+    text = to_json(report.content)
     write_atomically(report.run_dir / METRICS_FILE, text)
     if copy_to is not None:
         write_atomically(copy_to / METRICS_FILE, text)
-    write_atomically(report.run_dir / PAGE_FILE, render(report))
 
 
 def to_json(content: Mapping[str, Any]) -> str:

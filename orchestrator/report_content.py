@@ -9,9 +9,10 @@ from typing import Any
 from orchestrator import expectation
 from orchestrator.evidence import Evidence
 from orchestrator.metrics import Value, evaluate, registry
+from orchestrator.telemetry import section
 from orchestrator.verdict import Verdict, judge
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 SPECIFIED = ("recovery_ms", "steady_state_ms", "bytes_reconnect", "success_rate_drop", "duplicate_work_ratio")
 """The five metrics of the specification; they come first wherever metrics are listed."""
 EXIT_VALID, EXIT_EXPECTATION, EXIT_NOT_VALID = 0, 1, 4
@@ -38,11 +39,13 @@ class Report:
         return EXIT_VALID if kept else EXIT_EXPECTATION
 
 
-def build(run_dir: Path, evidence: Evidence, sdk: str | None, torn_lines: int) -> Report:
+def build(
+    run_dir: Path, evidence: Evidence, sdk: str | None, torn_lines: int, exported: Mapping[str, Any] | None = None
+) -> Report:
     """Evaluate and judge the evidence; pure but for the registry of metrics.
 
     ``sdk`` is the distribution that spoke the protocol, where the journal names it; ``torn_lines`` the number of
-    journal lines that could not be read.
+    journal lines that could not be read; ``exported`` what Prometheus had of the run, if it was asked.
     """
     values = evaluate(evidence)
     verdict = judge(evidence, values)
@@ -76,6 +79,7 @@ def build(run_dir: Path, evidence: Evidence, sdk: str | None, torn_lines: int) -
         "host": run.host,
         "versions": run.versions,
         "journal": {"torn_lines": torn_lines, "malformed_lines": len(evidence.malformed)},
+        **section.sections(exported, run.scenario.get("output", {}).get("prometheus_url")),
         "schema_version": SCHEMA_VERSION,
     }
     return Report(run_dir, evidence, values, verdict, content)

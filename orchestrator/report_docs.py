@@ -31,6 +31,9 @@ than 120 s carry `scaled` and belong in no published table.
 A number that could not be had is null, with its reason under `reasons`. `details` has what belongs beside a number:
 its 95 % interval, what it was counted from, and `censored_at_ms`, the time until which something was waited for in
 vain.
+
+With a Prometheus (docs/telemetry.md) `prometheus` holds what it scraped of the run, and `checks` compares that with the
+journal; otherwise both say what is missing and why. No metric depends on it.
 """
 
 

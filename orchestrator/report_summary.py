@@ -8,6 +8,7 @@ from rich.text import Text
 from orchestrator.metrics import registry
 from orchestrator.report_content import SPECIFIED, Report
 from orchestrator.report_words import TAGS, beside, in_words
+from orchestrator.telemetry import section
 
 VERDICT_STYLES = {"valid": "bold green", "invalid": "bold red", "unknown": "bold yellow"}
 _NEXT = (
@@ -68,6 +69,8 @@ def _print_facts(report: Report, console: Console) -> None:
         facts.add_row(
             "expected", Text(f"{name} {result['bound']}: {came}, {'kept' if result['met'] else 'BROKEN'}", style)
         )
+    if (line := section.in_a_line(content)) is not None:
+        facts.add_row("prometheus", Text(line, "bold red" if content["checks"]["status"] == "flagged" else ""))
     facts.add_row("numbers", f"{run_dir}/failstorm_metrics.json")
     facts.add_row("report", f"{run_dir}/report.html")
     facts.add_row("evidence", f"{run_dir}/journal.jsonl")

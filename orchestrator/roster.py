@@ -1,30 +1,68 @@
-"""From the plan of a run to the settings of each agent."""
+"""From the plan of a run to the settings of each agent, for the place where the agents live."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
-from agent.settings import CONDUCTOR, AgentSettings, Member
+from agent.settings import CONDUCTOR, AgentSettings, LeaseSettings, Member
+from orchestrator import phases
 from orchestrator.ports import HOST
 from orchestrator.run_dir import RunDir
+from orchestrator.runtime import start_timeout_s
 from orchestrator.scenario import Scenario
 from orchestrator.timeline import Timeline
 
+_SPARE_S = 60.0
+"""Containers start one after the other, and the first must not give up before the orchestrator runs."""
 
-def agents_of(scenario: Scenario, timeline: Timeline, run_dir: RunDir) -> tuple[AgentSettings, ...]:
-    """The settings of every agent of a run on local processes, in the order of their names."""
+
+@dataclass(frozen=True)
+class Site:
+    """How the processes of a run find each other, their folders, and their end."""
+
+    host_of: Callable[[str], str]
+    """Node id, the conductor's included → the name by which the others reach it."""
+    bind_host: str
+    workspace_of: Callable[[str], Path]
+    parent_pid: int | None
+    lease: LeaseSettings | None
+
+
+def local_site(run_dir: RunDir) -> Site:
+    """All on the loopback interface, as children of this process."""
+    return Site(lambda _: HOST, HOST, lambda node: run_dir.workspace(node).resolve(), os.getpid(), None)
+
+
+def container_site(agent_count: int) -> Site:
+    """Each in a container of its own, known by its service name, with its workspace and nothing else in sight."""
+    lease = LeaseSettings(first_s=start_timeout_s(agent_count) + _SPARE_S)
+    return Site(service_of, "0.0.0.0", lambda _: Path("/workspace"), None, lease)  # noqa: S104 - only 127.0.0.1 is published
+
+
+def service_of(node_id: str) -> str:
+    """The compose service, and so the host name, of a node: ``agent_3`` lives in ``agent-3``."""
+    return node_id.replace("_", "-")
+
+
+def agents_of(scenario: Scenario, timeline: Timeline, run_id: str, site: Site) -> tuple[AgentSettings, ...]:
+    """The settings of every agent of a run, in the order of their names."""
     roster = tuple(
-        Member(node_id=agent.node_id, tool=agent.tool, host=HOST, port=agent.port) for agent in timeline.agents
+        Member(node_id=agent.node_id, tool=agent.tool, host=site.host_of(agent.node_id), port=agent.port)
+        for agent in timeline.agents
     )
-    conductor = Member(node_id=CONDUCTOR, tool="", host=HOST, port=timeline.conductor_port)
+    conductor = Member(node_id=CONDUCTOR, tool="", host=site.host_of(CONDUCTOR), port=timeline.conductor_port)
     return tuple(
         AgentSettings(
-            run_id=run_dir.run_id,
+            run_id=run_id,
             node_id=agent.node_id,
             protocol=scenario.storm.protocol,
             seed=scenario.storm.seed,
-            parent_pid=os.getpid(),
-            bind_host=HOST,
+            parent_pid=site.parent_pid,
+            lease=site.lease,
+            bind_host=site.bind_host,
             admin_port=agent.admin_port,
-            workspace=run_dir.workspace(agent.node_id).resolve(),
+            workspace=site.workspace_of(agent.node_id),
             roster=roster,
             conductor=conductor,
             topology=scenario.storm.topology,
@@ -34,6 +72,7 @@ def agents_of(scenario: Scenario, timeline: Timeline, run_dir: RunDir) -> tuple[
             task_deadline_s=timeline.windows.task_deadline_s,
             detector=scenario.detector,
             recovery=scenario.recovery,
+            phases=phases.planned(timeline.windows),
         )
         for agent in timeline.agents
     )

@@ -1,54 +1,48 @@
-"""Conducts one run, from the first process to the report."""
+"""Conducts one run, from the first process to the report, wherever its agents live."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 from pydantic import JsonValue
 from rich.console import Console
 
 from agent.journal import Journal
-from agent.settings import CONDUCTOR
+from agent.settings import AgentSettings
+from chaos.faults import Record
+from chaos.schedule import Order
 from chaos.storm import carry_out
-from orchestrator import host, report, run_dir, seeds, timeline
+from orchestrator import host, prologue, report, run_dir, timeline
 from orchestrator.canary import Canaries
 from orchestrator.conductor import Conductor
+from orchestrator.layout import lay_out
 from orchestrator.live import LiveView
+from orchestrator.live_state import LiveState
 from orchestrator.ports import HOST
-from orchestrator.roster import agents_of
+from orchestrator.report import Report
+from orchestrator.roster import agents_of, local_site
 from orchestrator.run_dir import RunDir
+from orchestrator.runtime import Runtime, RuntimeFactory, admin_url, start_timeout_s
 from orchestrator.runtime.local import LocalRuntime
-from orchestrator.scenario import GENERATED, Scenario
-from orchestrator.timeline import Timeline
-from orchestrator.workload.document import GaiaDocument, GeneratorParameters, load_document
-from orchestrator.workload.generator import generate
-from orchestrator.workload.placement import cut, place
-from orchestrator.workload.schedule import ScheduledTask, schedule_tasks
-from protocols import registry
-from protocols.clock import Clock, MonotonicClock
+from orchestrator.scenario import Scenario
+from orchestrator.telemetry import epilogue, results
+from orchestrator.telemetry.exporter import Exporter, serve
+from orchestrator.telemetry.targets import write_targets
+from orchestrator.workload.assignment import Workload, assign
+from orchestrator.workload.grade import is_correct
+from orchestrator.workload.placement import cut
+from protocols.clock import Clock, MonotonicClock, unix_offset_s
 from protocols.errors import FailstormError
 from protocols.wire import ByteCounter, counting_loop
 
 EXIT_LAB, EXIT_INTERRUPTED = 3, 130
-_START_TIMEOUT_S = 30.0
-_START_TIMEOUT_PER_AGENT_S = 1.5
 _ADMIN_TIMEOUT_S = 60.0
-_WATCH_S = 0.25
-_QUESTIONS_PER_FRAGMENT = 10
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What the mesh will be asked."""
-
-    document: GaiaDocument
-    holders: list[list[str]]
-    tasks: tuple[ScheduledTask, ...]
 
 
 def conduct(scenario: Scenario, *, debug: bool = False) -> int:
@@ -56,50 +50,98 @@ def conduct(scenario: Scenario, *, debug: bool = False) -> int:
 
     Whatever ends the run, no agent is left behind and what was measured is reported.
     """
-    console = Console()
     results_dir = Path(scenario.output.results_dir)
     run_id = run_dir.new_run_id(datetime.now(UTC), scenario.storm.protocol, scenario.storm.seed)
     folder = run_dir.create(results_dir, run_id)
-    (folder.path / "scenario.yaml").write_text(scenario.to_yaml(), encoding="utf-8")
+    (folder.path / run_dir.SCENARIO_FILE).write_text(scenario.to_yaml(), encoding="utf-8")
     run_dir.publish(folder, results_dir.parent)
-    run = Run(scenario, folder, MonotonicClock(), console, debug=debug)
-    with asyncio.Runner(loop_factory=lambda: counting_loop(run.counter)) as runner:
-        ended_by = runner.run(run.play())
-    if ended_by:
-        console.print(f"fail-storm: {ended_by}", style="bold red", markup=False, highlight=False, soft_wrap=True)
-    if not run.clock_started:
-        return EXIT_INTERRUPTED if run.interrupted else EXIT_LAB
-    written = report.write_report(folder.path, copy_to=results_dir.parent)
-    report.print_summary(written, console)
-    if run.interrupted:
-        return EXIT_INTERRUPTED
-    return EXIT_LAB if ended_by else written.exit_code
+    agents = agents_of(scenario, timeline.plan(scenario), run_id, local_site(folder))
+    lay_out(folder, agents)
+    metrics_of = {agent.node_id: f"{HOST}:{agent.admin_port}" for agent in agents}
+    write_targets(folder.path, run_id, metrics_of, f"{HOST}:{scenario.ports.conductor_admin}")
+    clock = MonotonicClock()
+
+    def processes(admin: httpx.AsyncClient, record: Record) -> LocalRuntime:
+        return LocalRuntime(agents, folder, admin, clock, record)
+
+    return Run(scenario, agents, folder, clock, Console(), processes, debug=debug).play(copy_to=results_dir.parent)
 
 
 class Run:
-    """One run; :meth:`play` does it all."""
+    """One run of ``agents`` whose workspaces are laid out; :meth:`play` does it all."""
 
-    def __init__(self, scenario: Scenario, folder: RunDir, clock: Clock, console: Console, *, debug: bool) -> None:
-        self.counter = ByteCounter()
-        self.interrupted = False
-        self.clock_started = False
+    def __init__(
+        self,
+        scenario: Scenario,
+        agents: Sequence[AgentSettings],
+        folder: RunDir,
+        clock: Clock,
+        console: Console,
+        open_runtime: RuntimeFactory,
+        *,
+        document: Path | None = None,
+        debug: bool = False,
+    ) -> None:
+        self._interrupted = False
+        self._clock_started = False
+        self._counter = ByteCounter()
         self._scenario = scenario
         self._timeline = timeline.plan(scenario)
+        self._agents = agents
         self._folder = folder
         self._clock = clock
         self._console = console
+        self._open_runtime = open_runtime
+        self._document = document
         self._debug = debug
         self._journal = Journal(folder.conductor_journal, "orchestrator", 0, clock)
         self._killed: dict[str, None] = {}
+        self._state = LiveState(self._timeline.windows, [agent.node_id for agent in agents], is_correct)
+        earlier = results.earlier(folder.path.parent, without=folder.run_id)
+        self._exporter = Exporter(self._state, clock, unix_offset_s(), earlier)
 
-    async def play(self) -> str:
-        """Everything from the first process to the last; returns why it ended early, empty when it did not."""
+    def play(self, copy_to: Path | None = None) -> int:
+        """Everything from the first agent to the report, a copy of which goes to ``copy_to``; returns the exit code.
+
+        Raises LabError when the report cannot be written.
+        """
+        with asyncio.Runner(loop_factory=lambda: counting_loop(self._counter)) as runner:
+            ended_by, written = runner.run(self._play(copy_to))
+        if ended_by:
+            line = f"fail-storm: {ended_by}"
+            self._console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
+        if written is None:
+            return EXIT_INTERRUPTED if self._interrupted else EXIT_LAB
+        report.print_summary(written, self._console)
+        if self._interrupted:
+            return EXIT_INTERRUPTED
+        return EXIT_LAB if ended_by else written.exit_code
+
+    async def _play(self, copy_to: Path | None) -> tuple[str, Report | None]:
+        """The run and what follows; returns why it ended early, empty when it did not, and the report if there is one.
+
+        The metrics are served until the end, so that Prometheus sees the results as well.
+        """
         for note in self._timeline.notes:
             self._console.print(note, style="yellow", markup=False, highlight=False)
-        story = asyncio.create_task(self._story(), name="story")
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._interrupt, story)
+        async with AsyncExitStack() as served:
+            ended_by = await self._until_over(asyncio.create_task(self._story(served), name="story"))
+            if not self._clock_started:
+                return ended_by, None
+            written = await epilogue.evaluate(self._folder.path, self._exporter, copy_to)
+            url = self._scenario.output.prometheus_url
+            if url is not None:
+                linger = not ended_by
+                asking = epilogue.ask_prometheus(written, self._exporter, self._clock, url, copy_to, linger=linger)
+                task = asyncio.create_task(asking, name="prometheus")
+                self._interrupt_on_signals(task)
+                with contextlib.suppress(asyncio.CancelledError):
+                    written = await task
+            return ended_by, written
+
+    async def _until_over(self, story: asyncio.Task[None]) -> str:
+        """Wait for the last agent's end; returns why it came early, empty when it did not."""
+        self._interrupt_on_signals(story)
         try:
             await story
         except asyncio.CancelledError:
@@ -110,48 +152,45 @@ class Run:
             self._journal.close()
         return ""
 
-    def _interrupt(self, story: asyncio.Task[None]) -> None:
-        self.interrupted = True
-        story.cancel()
+    def _interrupt_on_signals(self, task: asyncio.Task[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt, task)
 
-    async def _story(self) -> None:
-        workload = _workload(self._scenario, self._timeline)
-        self._journal_plan(workload)
+    def _interrupt(self, task: asyncio.Task[Any]) -> None:
+        self._interrupted = True
+        task.cancel()
+
+    async def _story(self, served: AsyncExitStack) -> None:
         async with AsyncExitStack() as stack:
-            log = stack.enter_context(self._folder.log.open("w", encoding="utf-8"))
-            names = [agent.node_id for agent in self._timeline.agents]
-            view = LiveView(
-                self._folder.path, self._timeline.windows, names, self._clock, self._console, log, debug=self._debug
-            )
-            await stack.enter_async_context(view)
-            stack.push(self._journal_early_end)
             admin = await stack.enter_async_context(httpx.AsyncClient(timeout=_ADMIN_TIMEOUT_S, trust_env=False))
-            runtime = LocalRuntime(
-                agents_of(self._scenario, self._timeline, self._folder), self._folder, admin, self._clock
+            runtime = self._open_runtime(admin, self._record)
+            workload = assign(self._scenario, self._timeline, self._document)
+            prologue.journal_plan(
+                self._journal, self._folder.run_id, runtime.name, self._scenario, self._timeline, workload
             )
+            log = stack.enter_context(self._folder.log.open("w", encoding="utf-8"))
+            view = LiveView(
+                self._folder.path, self._state, self._clock, self._console, log, debug=self._debug,
+                followers=(self._exporter.follow,),
+            )  # fmt: skip
+            await stack.enter_async_context(view)
+            port = self._timeline.conductor_admin_port
+            await served.enter_async_context(serve(self._exporter, self._agents[0].bind_host, port))
+            stack.push(self._journal_early_end)
             stack.push_async_callback(runtime.stop)
-            self._prepare_protocol(names)
-            await runtime.start(_START_TIMEOUT_S + _START_TIMEOUT_PER_AGENT_S * len(names))
+            await runtime.start(start_timeout_s(len(self._agents)))
             await self._conduct(runtime, admin, workload)
-
-    def _prepare_protocol(self, names: Sequence[str]) -> None:
-        """Let the protocol make what its nodes need before the first one starts: certificates, for instance."""
-        workspaces = {name: self._folder.workspace(name).resolve() for name in names}
-        for workspace in workspaces.values():
-            workspace.mkdir(exist_ok=True)
-        adapter = registry.load(self._scenario.storm.protocol)
-        adapter.prepare(self._folder.path.resolve(), workspaces | {CONDUCTOR: self._folder.path.resolve()})
 
     def _journal_early_end(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Called when all agents are gone and the view is still there to say why."""
         if error is not None:
             self._journal.append("interrupted", reason=str(error) or "interrupted")
 
-    async def _conduct(self, runtime: LocalRuntime, admin: httpx.AsyncClient, workload: Workload) -> None:
-        agents = agents_of(self._scenario, self._timeline, self._folder)
-        urls = {agent.node_id: runtime.admin_url(agent.node_id) for agent in agents}
+    async def _conduct(self, runtime: Runtime, admin: httpx.AsyncClient, workload: Workload) -> None:
+        urls = {agent.node_id: admin_url(agent) for agent in self._agents}
         workspace = self._folder.path.resolve()
-        conductor = Conductor(agents, urls, admin, workspace, self._clock, self._journal, self.counter)
+        conductor = Conductor(self._agents, urls, admin, workspace, self._clock, self._journal, self._counter)
         async with conductor, self._canaries():
             await conductor.check_edges()
             shards = cut(workload.document.fragments, len(workload.holders))
@@ -159,18 +198,24 @@ class Run:
             title = self._scenario.storm.document
             t0 = await conductor.broadcast(title, shards, workload.holders, questions)
             await conductor.start(t0)
-            self.clock_started = True
+            self._clock_started = True
             await self._storm(runtime, t0)
         self._journal.append("run_end")
 
-    async def _storm(self, runtime: LocalRuntime, t0: float) -> None:
+    async def _storm(self, runtime: Runtime, t0: float) -> None:
         """Carry out the faults and let the clock run out; the survivors are on their own."""
         watchers = [
             asyncio.create_task(host.journal_cpu(self._clock, self._journal), name="host"),
             asyncio.create_task(self._watch_for_losses(runtime), name="losses"),
         ]
+
+        async def act(order: Order) -> None:
+            if order.action == "inject":  # from now on their end is no loss, however late chaos says so
+                self._killed.update(dict.fromkeys(order.victims))
+            await runtime.act(order)
+
         try:
-            await carry_out(self._timeline.orders, target=runtime.target, clock=self._clock, t0=t0, record=self._record)
+            await carry_out(self._timeline.orders, act=act, clock=self._clock, t0=t0)
             await self._clock.sleep(t0 + self._timeline.windows.duration_s - self._clock.now())
         finally:
             for watcher in watchers:
@@ -179,71 +224,25 @@ class Run:
     @asynccontextmanager
     async def _canaries(self) -> AsyncIterator[None]:
         canaries = Canaries(lambda node: self._journal.append("canary_eof", victim=node))
-        ports = {agent.node_id: agent.admin_port for agent in self._timeline.agents}
-        await canaries.hold([(victim, HOST, ports[victim]) for victim in self._timeline.victims])
+        addresses = {agent.node_id: (agent.member(agent.node_id).host, agent.admin_port) for agent in self._agents}
+        await canaries.hold([(victim, *addresses[victim]) for victim in self._timeline.victims])
         try:
             yield
         finally:
             canaries.release()
 
-    async def _watch_for_losses(self, runtime: LocalRuntime) -> None:
+    async def _watch_for_losses(self, runtime: Runtime) -> None:
         """Journal an agent that ended although nobody killed it, once."""
         known: dict[str, None] = {}
         while True:
-            for node, status in runtime.ended().items():
+            for node, status in (await runtime.ended()).items():
                 if node not in self._killed and node not in known:
                     known[node] = None
                     self._journal.append("agent_lost", victim=node, status=status)
-            await self._clock.sleep(_WATCH_S)
+            await self._clock.sleep(runtime.watch_s)
 
     def _record(self, ev: str, *, at: float | None = None, **fields: JsonValue) -> None:
         victim = fields.get("victim")
-        if ev == "kill_call" and isinstance(victim, str):
-            self._killed[victim] = None
-        elif ev == "heal_done" and isinstance(victim, str):
-            del self._killed[victim]
+        if ev == "heal_done" and isinstance(victim, str):
+            self._killed.pop(victim, None)
         self._journal.append_at(self._clock.now() if at is None else at, ev, **fields)
-
-    def _journal_plan(self, workload: Workload) -> None:
-        storm = self._scenario.storm
-        distribution, _ = registry.sdk(storm.protocol)
-        self._journal.append(
-            "run_start",
-            run_id=self._folder.run_id,
-            protocol=storm.protocol,
-            sdk=distribution,
-            runtime=LocalRuntime.name,
-            seed=storm.seed,
-            scenario=self._scenario.to_mapping(),
-            windows=self._timeline.windows.model_dump(mode="json"),
-            victims=list(self._timeline.victims),
-            host=host.describe(),
-            versions=host.versions(distribution),
-        )
-        self._journal.append(
-            "roster",
-            agents=[
-                {"node_id": agent.node_id, "tool": agent.tool, "neighbours": list(agent.neighbours)}
-                for agent in self._timeline.agents
-            ],
-        )
-        self._journal.append("placement", holders=[list(names) for names in workload.holders])
-        for task in workload.tasks:
-            self._journal.append(
-                "task", task=task.task_id, at_s=task.at_s, answer=task.answer, shards=list(task.shards)
-            )
-
-
-def _workload(scenario: Scenario, planned: Timeline) -> Workload:
-    storm = scenario.storm
-    if storm.document == GENERATED:
-        # A small world holds only so many distinct questions; the schedule asks them again in another order.
-        questions = max(1, min(len(planned.arrivals_s), _QUESTIONS_PER_FRAGMENT * storm.fragments))
-        parameters = GeneratorParameters(seed=storm.seed, fragment_count=storm.fragments, question_count=questions)
-        document = generate(parameters, seeds.stream(storm.seed, "document"))
-    else:
-        document = load_document(Path(storm.document))
-    names = [agent.node_id for agent in planned.agents]
-    holders = place(len(names), names, scenario.replication, storm.seed)
-    tasks = schedule_tasks(document, planned.arrivals_s, len(holders), seeds.stream(storm.seed, "tasks"))
-    return Workload(document, holders, tasks)

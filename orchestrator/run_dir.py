@@ -7,6 +7,8 @@ from pathlib import Path
 
 from protocols.errors import ConfigError
 
+SCENARIO_FILE = "scenario.yaml"
+
 
 @dataclass(frozen=True)
 class RunDir:

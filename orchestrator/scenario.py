@@ -2,6 +2,7 @@
 
 from random import Random
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
@@ -92,10 +93,23 @@ class Llm(Section):
     model: Model = Field(default_factory=Model)
 
 
+def _http_address(text: str) -> str:
+    """An address that can be shown anywhere: it stands in the results."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise PydanticCustomError(
+            "url", "the address of a Prometheus without credentials, such as http://127.0.0.1:9090"
+        )
+    return text.rstrip("/")
+
+
 class Output(Section):
     """The section ``output``: where the evidence goes."""
 
     results_dir: str = Field(default="results", min_length=1, description="the path of a folder")
+    prometheus_url: Annotated[str, AfterValidator(_http_address)] | None = Field(
+        default=None, description="the address of the Prometheus that scrapes the run, or null for none"
+    )
 
 
 class Network(Section):

@@ -42,6 +42,7 @@ class Timeline:
     windows: Windows
     agents: tuple[AgentPlan, ...]
     conductor_port: int
+    conductor_admin_port: int
     victims: tuple[str, ...]
     orders: tuple[Order, ...]
     """Empty in a control."""
@@ -81,7 +82,8 @@ class Timeline:
     @property
     def ports(self) -> tuple[int, ...]:
         """Every port that must be free before the run."""
-        return (self.conductor_port, *(port for agent in self.agents for port in (agent.port, agent.admin_port)))
+        agents = (port for agent in self.agents for port in (agent.port, agent.admin_port))
+        return (self.conductor_port, self.conductor_admin_port, *agents)
 
 
 def plan(scenario: Scenario) -> Timeline:
@@ -98,6 +100,7 @@ def plan(scenario: Scenario) -> Timeline:
             for place, name in enumerate(names)
         ),
         conductor_port=ports.conductor,
+        conductor_admin_port=ports.conductor_admin,
         victims=chosen,
         orders=schedule.plan(chosen, kill_at_s=windows.kill_at_s, heal_after_s=scenario.heal_after_s),
         arrivals_s=tuple(arrivals_s),

@@ -3,13 +3,16 @@
 import socket
 import ssl
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from protocols.clock import Clock
-from protocols.message import Message, Traffic
+from protocols.clock import Clock, civil_now
+from protocols.errors import IdentityError, PeerUnreachableError
+from protocols.message import Message
 from protocols.wire import ByteCounter, Tally, attribute, listen
 
 
@@ -22,7 +25,7 @@ class Endpoint:
 
 
 Resolver = Callable[[str], Endpoint]
-"""Node id → endpoint; asked each time, because a name may move to another address. Raises ``LookupError``."""
+"""Node id → endpoint; raises ``LookupError`` for a name it does not know."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,29 @@ class AdapterContext:
     """Everything an adapter may use of its surroundings."""
 
     identity: Identity
-    resolve: Resolver
+    resolver: Resolver
     clock: Clock
     counter: ByteCounter
     workspace: Path
     timeouts: Timeouts = field(default_factory=Timeouts)
     skills: tuple[str, ...] = ()
     """What this node can do, for protocols that publish it (agent card, manifest, interface description)."""
+    civil_time: Callable[[], datetime] = civil_now
+    """For protocols whose signatures carry it."""
+    bind_host: str | None = None
+    """The address to serve at; None for the one by which the others find this node."""
 
-    def listen(self, assumed: Traffic = Traffic.UNCLASSIFIED) -> socket.socket:
-        """A listening socket on this node's own fixed port, its bytes counted; raises ``OSError``.
+    def resolve(self, peer: str) -> Endpoint:
+        """Where ``peer`` is now; to be asked each time, because a name may move. Raises PeerUnreachableError."""
+        try:
+            return self.resolver(peer)
+        except LookupError as error:
+            raise PeerUnreachableError(peer, f"expected a name of the roster, got {peer!r}") from error
 
-        ``assumed`` is the class of bytes that no request ever explains (TLS handshakes that were cut).
-        """
+    def listen(self) -> socket.socket:
+        """A listening socket on this node's own fixed port, its bytes counted; raises ``OSError``."""
         endpoint = self.resolve(self.identity.node_id)
-        return listen(endpoint.host, endpoint.port, self.counter, assumed)
+        return listen(self.bind_host or endpoint.host, endpoint.port, self.counter)
 
 
 class BaseProtocolAdapter(ABC):
@@ -77,6 +88,8 @@ class BaseProtocolAdapter(ABC):
 
     def __init__(self, context: AdapterContext) -> None:
         self.context = context
+        self.rejections: Counter[str] = Counter()
+        """Requests of others that were refused, by reason, since this life began; the agent publishes them."""
 
     @classmethod
     def prepare(cls, folder: Path, workspaces: Mapping[str, Path]) -> None:
@@ -144,6 +157,13 @@ class BaseProtocolAdapter(ABC):
 
     async def resume(self, peer: str) -> None:
         """After a cut, fetch by the protocol's own means what was missed from ``peer``; nothing by default."""
+
+
+def checked(peer: str, identity: Identity) -> Identity:
+    """``identity``, which the one at the address of ``peer`` claims; raises IdentityError when it is another's."""
+    if identity.node_id != peer:
+        raise IdentityError(peer, f"expected {peer} at this address, {identity.node_id} answers")
+    return identity
 
 
 def accept(content: Message, served: Tally | None = None) -> None:

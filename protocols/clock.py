@@ -2,7 +2,13 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Protocol
+
+
+def civil_now() -> datetime:
+    """Civil time (UTC), for signatures and certificates, which carry it; never for measuring."""
+    return datetime.now(UTC)
 
 
 class Clock(Protocol):
@@ -13,6 +19,11 @@ class Clock(Protocol):
 
     async def sleep(self, duration_s: float) -> None:
         """Wait that long; at once for zero or less."""
+
+
+def unix_offset_s() -> float:
+    """What turns a time of the monotonic clock into Unix seconds, as of now; for showing, never for measuring."""
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class MonotonicClock:

@@ -1,25 +1,22 @@
 """Plain JSON over HTTP: the baseline without an agent protocol on top."""
 
 import asyncio
-import contextlib
 import ssl
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter, ValidationError
-from starlette.requests import ClientDisconnect
 
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, accept
-from protocols.errors import IdentityError, PeerRejectedError, PeerTimeoutError, PeerUnreachableError
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, accept, checked
+from protocols.errors import PeerRejectedError, PeerTimeoutError, PeerUnreachableError
+from protocols.inbox import Inbox
 from protocols.message import Message, Traffic
-from protocols.serving import AsgiServer
+from protocols.serving import AsgiServer, BodyRefusedError, bounded
 from protocols.wire import count_served
 
-_MAX_BODY_BYTES = 32 * 1024 * 1024
 _MAX_ANSWER_BYTES = 64 * 1024
-_MAX_INBOX = 10_000
 _IDENTITY = TypeAdapter(Identity)
 _ROUTES = {"/health": Traffic.HEARTBEAT, "/hello": Traffic.HANDSHAKE}
 
@@ -32,14 +29,14 @@ class JsonHttpAdapter(BaseProtocolAdapter):
 
     def __init__(self, context: AdapterContext) -> None:
         super().__init__(context)
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue(_MAX_INBOX)
+        self._inbox = Inbox()
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._server: AsgiServer | None = None
         self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     async def start(self) -> None:
         """Serve this node's port."""
-        app = count_served(self._application(), self.context.counter, _ROUTES)
+        app = count_served(bounded(self._application(), self._refuse), self.context.counter, _ROUTES)
         self._server = AsgiServer(app, self.context.listen())
         await self._server.start()
 
@@ -63,14 +60,7 @@ class JsonHttpAdapter(BaseProtocolAdapter):
     async def connect(self, peer: str) -> Identity:
         """A new TCP connection and ``GET /hello``; the answer must name ``peer``."""
         await self.disconnect(peer)
-        status, answer = await self._call(peer, "GET", "/hello")
-        try:
-            identity = _IDENTITY.validate_json(answer)
-        except ValidationError as error:
-            raise PeerRejectedError(peer, f"expected node_id and incarnation, got {status} {answer[:200]!r}") from error
-        if identity.node_id != peer:
-            raise IdentityError(peer, f"expected {peer} at this address, {identity.node_id} answers")
-        return identity
+        return await self._identify(peer, "/hello")
 
     async def disconnect(self, peer: str) -> None:
         """Close the kept client."""
@@ -79,10 +69,15 @@ class JsonHttpAdapter(BaseProtocolAdapter):
             await client.aclose()
 
     async def probe(self, peer: str) -> None:
-        """``GET /health``."""
-        status, _ = await self._call(peer, "GET", "/health")
-        if status != httpx.codes.OK:
-            raise PeerRejectedError(peer, f"expected 200 for a probe, got {status}")
+        """``GET /health``; raises IdentityError when another answers."""
+        await self._identify(peer, "/health")
+
+    async def _identify(self, peer: str, path: str) -> Identity:
+        status, answer = await self._call(peer, "GET", path)
+        try:
+            return checked(peer, _IDENTITY.validate_json(answer))
+        except ValidationError as error:
+            raise PeerRejectedError(peer, f"expected node_id and incarnation, got {status} {answer[:200]!r}") from error
 
     async def _call(self, peer: str, method: str, path: str, content: bytes | None = None) -> tuple[int, bytes]:
         """Status and body of the peer's answer, whatever it is; only ProtocolErrors come out of here."""
@@ -130,35 +125,31 @@ class JsonHttpAdapter(BaseProtocolAdapter):
         identity = self.context.identity
 
         @app.get("/health")
-        async def health() -> Response:
-            return Response(status_code=200)
-
         @app.get("/hello")
         async def hello() -> JSONResponse:
             return JSONResponse({"node_id": identity.node_id, "incarnation": identity.incarnation})
 
         @app.post("/messages")
         async def messages(request: Request) -> Response:
-            return await self._deliver(request)
+            return self._deliver(await request.body())
 
         return app
 
-    async def _deliver(self, request: Request) -> Response:
-        payload = bytearray()
+    def _deliver(self, payload: bytes) -> Response:
         try:
-            async for chunk in request.stream():
-                payload += chunk
-                if len(payload) > _MAX_BODY_BYTES:
-                    return JSONResponse({"error": f"expected at most {_MAX_BODY_BYTES} bytes"}, status_code=413)
-            message = Message.from_json(bytes(payload))
-        except ClientDisconnect:  # the caller died in mid-message: an everyday event here, and nobody to answer
-            return Response(status_code=400)
+            message = Message.from_json(payload)
         except ValidationError as error:
-            return JSONResponse({"error": f"expected a message, got {error.error_count()} faults"}, status_code=422)
+            return self._no(422, "malformed", f"expected a message, got {error.error_count()} faults")
         accept(message)
         if message.recipient != self.context.identity.node_id:
-            return JSONResponse({"error": f"this is {self.context.identity.node_id}"}, status_code=421)
-        with contextlib.suppress(asyncio.QueueFull):
-            self._inbox.put_nowait(message)
-            return Response(status_code=202)
-        return JSONResponse({"error": "the inbox is full, try again later"}, status_code=503)
+            return self._no(421, "misaddressed", f"this is {self.context.identity.node_id}")
+        if not self._inbox.put(message):
+            return self._no(503, "busy", "the inbox is full, try again later")
+        return Response(status_code=202)
+
+    def _refuse(self, _scope: Any, refused: BodyRefusedError) -> Response:
+        return self._no(refused.status, refused.kind, str(refused))
+
+    def _no(self, status: int, kind: str, reason: str) -> Response:
+        self.rejections[kind] += 1
+        return JSONResponse({"error": reason}, status_code=status)

@@ -17,6 +17,8 @@ class Traffic(StrEnum):
     DISCOVERY = "discovery"
     RESUME = "resume"
     BROADCAST = "broadcast"
+    STRAY = "stray"
+    """What came to a protocol port and was no request of the mesh: noise, a port scanner, a call cut at its start."""
     UNCLASSIFIED = "unclassified"
 
 

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from protocols.wire import ByteCounter
+from protocols.tally import ByteCounter
 
 Locate = Callable[[str], tuple[str, int] | None]
 """Host name → (host, port) to connect to; None for a name outside of the lab; LookupError for an unknown one in it."""
@@ -27,7 +26,7 @@ class LabNames:
     locate: Locate
     trust: ssl.SSLContext
     """For TLS connections to names of the lab, in place of what a library would trust by default."""
-    counter: "ByteCounter"
+    counter: ByteCounter
     """Counts these connections."""
 
 

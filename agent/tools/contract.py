@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -25,6 +25,17 @@ class Lookup(Protocol):
         """
 
 
+@runtime_checkable
+class Library(Lookup, Protocol):
+    """A lookup that can also be asked for fragments by what they say; documents in natural language need one."""
+
+    async def find(self, query: str, limit: int) -> tuple[Fragment, ...]:
+        """Return the ``limit`` fragments of the whole document that match the query best, the best first.
+
+        Shards that no holder can be reached for are left out: what they have cannot be known, nor waited for.
+        """
+
+
 class StepPayload(BaseModel):
     """Base of all requests and results: frozen, JSON-able, and without room for anything undeclared."""
 
@@ -40,7 +51,10 @@ class Sentence(StepPayload):
 
 
 class Triple(StepPayload):
-    """One fact read from a sentence; ``relation`` is a name of the lexicon, the others are titles or plain values."""
+    """One fact read from a sentence, of which ``subject`` and ``object`` are titles or plain values.
+
+    ``relation`` is a name of the lexicon, or for natural language the sentence itself, with ``_`` for the object.
+    """
 
     subject: str
     relation: str

@@ -1,8 +1,14 @@
 """The second step: pick from the fragments the sentences whose wording bears on the question."""
 
+from collections.abc import Sequence
+
 from agent.fragments import Fragment
 from agent.tools.contract import Lookup, Sentence, StepPayload, Tool
-from agent.tools.grammar import parse_question, split_sentences, touches
+from agent.tools.grammar import Inquiry, parse_question, speaks_the_lexicon, split_sentences, touches
+from agent.tools.open_text import content_words, sentences_of
+from agent.tools.relations import OTHER_NAME
+
+_MOST_SENTENCES = 10
 
 
 class ExtractInput(StepPayload):
@@ -19,17 +25,35 @@ class ExtractOutput(StepPayload):
 
 
 async def run(request: ExtractInput, _lookup: Lookup) -> ExtractOutput:
-    """Keep the sentences that use the wording of a relation that the question asks for."""
+    """Keep the sentences that use the wording that was asked for, or in natural language share words with it."""
     inquiry = parse_question(request.question)
-    relations = inquiry.chain if inquiry is not None else ()
-    return ExtractOutput(
-        sentences=tuple(
-            Sentence(fragment_id=fragment.fragment_id, title=fragment.title, text=text)
-            for fragment in request.fragments
-            for text in split_sentences(fragment.text)
-            if touches(text, relations)
-        )
-    )
+    understood = any(speaks_the_lexicon(fragment.title, fragment.text) for fragment in request.fragments)
+    if inquiry is not None and understood:
+        return ExtractOutput(sentences=tuple(_stated(inquiry, request.fragments)))
+    return ExtractOutput(sentences=tuple(_related(request.question, request.fragments)))
+
+
+def _stated(inquiry: Inquiry, fragments: Sequence[Fragment]) -> list[Sentence]:
+    relations = (*inquiry.chain, OTHER_NAME.name)
+    return [
+        Sentence(fragment_id=fragment.fragment_id, title=fragment.title, text=text)
+        for fragment in fragments
+        for text in split_sentences(fragment.text)
+        if touches(text, relations)
+    ]
+
+
+def _related(question: str, fragments: Sequence[Fragment]) -> list[Sentence]:
+    """The sentences that share most words with the question, those of the best fragments first among equals."""
+    asked = content_words(question)
+    sentences = [
+        Sentence(fragment_id=fragment.fragment_id, title=title, text=text)
+        for fragment in fragments
+        for title, text in sentences_of(fragment.title, fragment.text)
+    ]
+    shared = [len(asked & content_words(f"{sentence.title} {sentence.text}")) for sentence in sentences]
+    ranked = sorted(range(len(sentences)), key=lambda number: -shared[number])
+    return [sentences[number] for number in sorted(ranked[:_MOST_SENTENCES])]
 
 
 TOOL = Tool("extract", stage=20, request=ExtractInput, result=ExtractOutput, run=run)

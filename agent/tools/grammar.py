@@ -59,8 +59,10 @@ def _asking(relation: str, template: str) -> _Asking:
 
 def _stating(relation: str, template: str) -> _Stating:
     pieces = re.split(r"\{[so]\}", template)
-    body = re.escape(template).replace(r"\{s\}", r"(?P<s>[^,;.]+?)").replace(r"\{o\}", r"(?P<o>[^,;.]+?)")
-    return _Stating(relation, max(pieces, key=len), re.compile(rf"{body}(?:,.*)?[.!?]*", re.DOTALL))
+    # A comma or a point ends a name, but not a number: 12,450 inhabitants, 2.4 metres.
+    target = r"(?P<o>(?:[^,;.]|(?<=\d)[,.](?=\d))+?)"
+    body = re.escape(template).replace(r"\{s\}", r"(?P<s>[^,;.]+?)").replace(r"\{o\}", target)
+    return _Stating(relation, max(pieces, key=len), re.compile(rf"{body}(?:,\s.*)?[.!?]*", re.DOTALL))
 
 
 _QUESTIONS = tuple(_asking(relation.name, question) for relation in RELATIONS for question in relation.questions)
@@ -129,6 +131,12 @@ def read_sentence(sentence: str, title: str) -> Iterator[Fact]:
         target = title_of(match["o"])
         if _is_name(target):
             yield Fact(_resolve(match["s"], title), stating.relation, target)
+
+
+def speaks_the_lexicon(title: str, text: str) -> bool:
+    """Whether a text states a fact about its own title in the words of the lexicon, as generated ones do."""
+    facts = (fact for sentence in split_sentences(text) for fact in read_sentence(sentence, title))
+    return any(fact.subject == title for fact in facts)
 
 
 def _resolve(subject: str, title: str) -> str:

@@ -38,6 +38,7 @@ class Relation:
         statements: Sentences, without full stop, that state it.
         phrases: Noun phrases that name the object; at least one has nothing after ``{x}``, so it nests at any depth.
         questions: Questions for the object.
+        domain: The part of the world that it belongs to; a document is written about one or several.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Relation:
     statements: tuple[str, ...]
     phrases: tuple[str, ...]
     questions: tuple[str, ...]
+    domain: str = "atlas"
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -62,10 +64,24 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("river", article="the ", common_noun="the river"),
             Kind("mountain", common_noun="the mountain"),
             Kind("novel", common_noun="the novel"),
+            Kind("ship", article="the ", common_noun="the ship"),
+            Kind("harbour", common_noun="the harbour"),
+            Kind("island", common_noun="the island"),
+            Kind("comet", common_noun="the comet"),
+            Kind("observatory", article="the ", common_noun="the observatory"),
+            Kind("theorem", article="the ", common_noun="the theorem"),
             Kind("year", pronouns=()),
             Kind("length", pronouns=()),
             Kind("height", pronouns=()),
             Kind("currency", article="the ", pronouns=()),
+            Kind("date", pronouns=()),
+            Kind("tonnage", pronouns=()),
+            Kind("population", pronouns=()),
+            Kind("depth", pronouns=()),
+            Kind("period", pronouns=()),
+            Kind("aperture", pronouns=()),
+            Kind("citations", pronouns=()),
+            Kind("name", pronouns=()),
         )
     }
 )

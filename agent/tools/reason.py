@@ -1,7 +1,13 @@
-"""The last step: chain triples from the question's anchor to its answer."""
+"""The last step: chain triples from the question's anchor to its answer, or weigh them where no chain is asked for."""
+
+from collections.abc import Sequence
 
 from agent.tools.contract import Lookup, StepPayload, Tool, Triple
-from agent.tools.grammar import parse_question
+from agent.tools.grammar import Inquiry, parse_question
+from agent.tools.open_reason import weigh
+from agent.tools.relations import OTHER_NAME, RELATIONS
+
+_KNOWN = frozenset(relation.name for relation in RELATIONS)
 
 
 class ReasonInput(StepPayload):
@@ -12,7 +18,11 @@ class ReasonInput(StepPayload):
 
 
 class ReasonOutput(StepPayload):
-    """The answer and the triples it follows from, one a hop; without an answer, the chain as far as it goes."""
+    """The answer and the triples it follows from.
+
+    In the language of the lexicon one a hop; without an answer, the chain as far as it goes. In natural language the
+    triple that has the answer, then the best one of each other fragment that was weighed.
+    """
 
     answer: str | None
     chain: tuple[Triple, ...]
@@ -21,17 +31,31 @@ class ReasonOutput(StepPayload):
 async def run(request: ReasonInput, _lookup: Lookup) -> ReasonOutput:
     """Follow the question's relations; a hop without a triple leaves the question unanswered."""
     inquiry = parse_question(request.question)
-    if inquiry is None:
-        return ReasonOutput(answer=None, chain=())
+    stated = [triple for triple in request.triples if triple.relation in _KNOWN]
+    if inquiry is not None and (stated or not request.triples):
+        return _follow(inquiry, stated)
+    answer, chain = weigh(request.question, request.triples)
+    return ReasonOutput(answer=answer, chain=tuple(chain))
+
+
+def _follow(inquiry: Inquiry, triples: Sequence[Triple]) -> ReasonOutput:
     chain: list[Triple] = []
     subject = inquiry.anchor
     for relation in inquiry.chain:
-        step = next((fact for fact in request.triples if (fact.subject, fact.relation) == (subject, relation)), None)
+        step = _stated_of(subject, relation, triples)
+        proper = _stated_of(subject, OTHER_NAME.name, triples)
+        if step is None and proper is not None:
+            chain.append(proper)
+            step = _stated_of(proper.object, relation, triples)
         if step is None:
             return ReasonOutput(answer=None, chain=tuple(chain))
         chain.append(step)
         subject = step.object
     return ReasonOutput(answer=subject, chain=tuple(chain))
+
+
+def _stated_of(subject: str, relation: str, triples: Sequence[Triple]) -> Triple | None:
+    return next((fact for fact in triples if (fact.subject, fact.relation) == (subject, relation)), None)
 
 
 TOOL = Tool("reason", stage=40, request=ReasonInput, result=ReasonOutput, run=run)

@@ -1,6 +1,8 @@
 """The relations of the Gaia document, each with the English that states it and asks for it."""
 
-from agent.tools.lexicon import Relation
+from agent.tools.lexicon import KINDS, Relation
+from agent.tools.relations_science import SCIENCE
+from agent.tools.relations_voyages import VOYAGES
 
 _PERSONS = (
     Relation(
@@ -264,5 +266,18 @@ _BOOKS = (
     ),
 )
 
-RELATIONS: tuple[Relation, ...] = _PERSONS + _ORGANISATIONS + _BUILDINGS + _PLACES + _NATURE + _BOOKS
-"""Every relation; a new one is added here and nowhere else."""
+OTHER_NAME = Relation(
+    "other_name",
+    tuple(kind.name for kind in KINDS.values() if kind.pronouns),
+    "name",
+    ("{s} is another name for {o}",),
+    ("the proper name of {x}",),
+    ("What is {x} properly called?",),
+    domain="aliases",
+)
+"""What the fragment of an alias states: whose other name it is. Readers follow it unasked."""
+
+ATLAS: tuple[Relation, ...] = _PERSONS + _ORGANISATIONS + _BUILDINGS + _PLACES + _NATURE + _BOOKS
+
+RELATIONS: tuple[Relation, ...] = (*ATLAS, *VOYAGES, *SCIENCE, OTHER_NAME)
+"""Every relation of every domain."""

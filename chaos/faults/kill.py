@@ -28,14 +28,14 @@ class Kill:
         reason = target.available(self.name)
         if reason is not None:
             raise FaultError(f"expected a target that can kill, but {reason}")
-        target.authorise(victims)
+        await target.authorise(victims)
         for victim in victims:
             record("kill_call", victim=victim)
         await asyncio.gather(*(_kill(target, victim, record) for victim in victims))
 
     async def heal(self, target: Target, victims: Sequence[str], record: Record) -> None:
         """Restart all victims at once; records ``heal_call``, then ``heal_done`` or ``fault_failed`` for each."""
-        target.authorise(victims)
+        await target.authorise(victims)
         await asyncio.gather(*(_restart(target, victim, record) for victim in victims))
 
 
@@ -43,7 +43,7 @@ async def _kill(target: Target, victim: str, record: Record) -> None:
     try:
         await target.kill(victim)
         number = await target.wait_dead(victim, PROOF_TIMEOUT_S)
-    except FaultError as error:
+    except FailstormError as error:
         record("fault_failed", victim=victim, reason=str(error))
         return
     if number == signal.SIGKILL:

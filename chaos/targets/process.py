@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from chaos.targets import check_order
 from protocols.errors import FaultError
 
 Spawn = Callable[[str], Awaitable[subprocess.Popen[bytes]]]
@@ -48,14 +49,9 @@ class ProcessTarget:
         """Local processes can be killed, and started anew."""
         return None if fault == "kill" else f"local processes know no fault {fault!r}"
 
-    def authorise(self, victims: Sequence[str]) -> None:
-        """Raises FaultError for an empty order, for an agent that is not of this run, and for an order for all."""
-        if not victims:
-            raise FaultError("expected at least one victim, got none; a control calls no fault")
-        for victim in victims:
-            self._handle(victim)
-        if len(set(victims)) >= len(self._handles):
-            raise FaultError(f"expected at least one survivor, got an order for all {len(self._handles)} agents")
+    async def authorise(self, victims: Sequence[str]) -> None:
+        """Raises FaultError for an order that is refused: :func:`chaos.targets.check_order`."""
+        check_order(victims, self._handles)
 
     async def kill(self, node: str) -> None:
         """Send SIGKILL; raises FaultError when the process had ended before."""

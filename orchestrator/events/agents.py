@@ -1,5 +1,6 @@
 """The events that an agent writes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -34,6 +35,7 @@ class Answer(Row):
     ev = "answer"
     task: str
     answer: str | None
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,14 @@ class Bytes(Row):
 
     ev = "bytes"
     rows: tuple[Traffic, ...]
+
+
+@dataclass(frozen=True)
+class Rejected(Row):
+    """What the protocol port refused since the last such line, by reason."""
+
+    ev = "rejected"
+    reasons: Mapping[str, int]
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class Scheduled(Row):
     at_s: float
     answer: str
     shards: tuple[int, ...]
+    fragments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from math import ceil, floor
 from typing import NamedTuple
 
 from agent.membership import RESTART_STEP
-from orchestrator.events.agents import Bytes
+from orchestrator.events.agents import Bytes, Rejected
 from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null
 from protocols.message import Traffic
@@ -36,7 +36,7 @@ def moved(evidence: Evidence) -> Iterator[Moved]:
         if own is not None and row.inc < RESTART_STEP and row.t >= own.begin:
             continue
         for entry in row.rows:
-            if entry.peer == evidence.conductor:
+            if entry.peer == evidence.conductor or entry.traffic == Traffic.STRAY:
                 continue
             caller = evidence.outages.get(entry.peer or "") if entry.role == "server" else None
             if entry.role == "client":
@@ -127,12 +127,35 @@ def liveness_cost_bytes_per_s(evidence: Evidence) -> Value:
     return Value(cost / evidence.windows.rate_window_s / len(evidence.agents))
 
 
+@metric("count")
+def rejected_messages(evidence: Evidence) -> Value:
+    """Requests that the agents' protocol ports refused, from start to end, by reason; empty in a quiet run.
+
+    ``malformed``, ``misaddressed``, ``too_large`` and ``busy`` in every protocol; ANP adds what its signatures find:
+    ``tampered``, ``replay``, ``signature``, ``identity`` and so on.
+    """
+    counts: Counter[str] = Counter()
+    for row in evidence.rows(Rejected):
+        counts.update(row.reasons)
+    return Value({reason: counts[reason] for reason in sorted(counts)})
+
+
+@metric("bytes")
+def bytes_stray(evidence: Evidence) -> Value:
+    """Bytes that came to, or went from, the agents' protocol ports without a request of the mesh, start to end.
+
+    Noise, a port scanner, a request that was cut before it could be read. They are in no other number.
+    """
+    return Value(_of_class(evidence, Traffic.STRAY))
+
+
 @metric("bytes")
 def bytes_unclassified(evidence: Evidence) -> Value:
     """Bytes in the journal, at either end and from start to end, that nobody gave a class; must be 0."""
-    return Value(sum(
-        entry.sent + entry.received
-        for row in evidence.rows(Bytes)
-        for entry in row.rows
-        if entry.traffic == Traffic.UNCLASSIFIED
-    ))  # fmt: skip
+    return Value(_of_class(evidence, Traffic.UNCLASSIFIED))
+
+
+def _of_class(evidence: Evidence, traffic: Traffic) -> int:
+    """At either end, from start to end."""
+    entries = (entry for row in evidence.rows(Bytes) for entry in row.rows)
+    return sum(entry.sent + entry.received for entry in entries if entry.traffic == traffic)

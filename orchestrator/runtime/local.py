@@ -6,13 +6,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
-from agent.membership import RESTART_STEP
 from agent.settings import AgentSettings
+from chaos.faults import Record
+from chaos.schedule import Order
+from chaos.storm import acting_on
 from chaos.targets.process import ProcessTarget
 from orchestrator.run_dir import RunDir
+from orchestrator.runtime import admin_url
 from protocols.clock import Clock
 from protocols.errors import LabError
 
@@ -23,25 +27,31 @@ _KILL_TIMEOUT_S = 5.0
 
 
 class LocalRuntime:
-    """All agents of one run as child processes; ``target`` is what chaos may touch."""
+    """All agents of one run, whose workspaces are laid out, as child processes."""
 
-    name = "local"
+    name: ClassVar[str] = "local"
+    watch_s: ClassVar[float] = 0.25
 
     def __init__(
-        self, agents: Sequence[AgentSettings], run_dir: RunDir, admin: httpx.AsyncClient, clock: Clock
+        self,
+        agents: Sequence[AgentSettings],
+        run_dir: RunDir,
+        admin: httpx.AsyncClient,
+        clock: Clock,
+        record: Record,
     ) -> None:
-        self.target = ProcessTarget(self._respawn)
+        self._target = ProcessTarget(self._respawn)
+        self._act = acting_on(self._target, record)
         self._agents = {settings.node_id: settings for settings in agents}
         self._run_dir = run_dir
         self._admin = admin
         self._clock = clock
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._lives: dict[str, int] = {}
 
     async def start(self, timeout_s: float) -> None:
         """Start all agents and wait until each answers; raises LabError naming the first that does not."""
         for node in self._agents:
-            self.target.register(node, self._launch(node))
+            self._target.register(node, self._launch(node))
         deadline = self._clock.now() + timeout_s
         for node in self._agents:
             await self._until_ready(node, deadline)
@@ -59,17 +69,16 @@ class LocalRuntime:
                 process.kill()
         for process in alive:
             await asyncio.to_thread(process.wait, _KILL_TIMEOUT_S)
-        self.target.close()
+        self._target.close()
 
-    def ended(self) -> dict[str, int]:
+    async def act(self, order: Order) -> None:
+        """Carry out one order here and now; raises FaultError when it is refused."""
+        await self._act(order)
+
+    async def ended(self) -> dict[str, int]:
         """Agents that are not running, with their wait status as in ``subprocess``."""
         statuses = {node: process.poll() for node, process in self._processes.items()}
         return {node: status for node, status in statuses.items() if status is not None}
-
-    def admin_url(self, node: str) -> str:
-        """Base address of an agent's admin port."""
-        settings = self._agents[node]
-        return f"http://{settings.bind_host}:{settings.admin_port}"
 
     async def _respawn(self, node: str) -> subprocess.Popen[bytes]:
         process = self._launch(node)
@@ -77,13 +86,7 @@ class LocalRuntime:
         return process
 
     def _launch(self, node: str) -> subprocess.Popen[bytes]:
-        life = self._lives.get(node, -1) + 1
-        self._lives[node] = life
-        settings = self._agents[node].model_copy(update={"incarnation": life * RESTART_STEP, "parent_pid": os.getpid()})
-        folder = self._run_dir.workspace(node)
-        folder.mkdir(exist_ok=True)
-        path = (folder / "settings.json").resolve()
-        path.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
+        path = self._agents[node].workspace / "settings.json"
         path_of_python = os.pathsep.join(filter(None, (str(_CHECKOUT), os.environ.get("PYTHONPATH"))))
         environment = os.environ | {"PYTHONPATH": path_of_python, "PYTHONUNBUFFERED": "1"}
         with self._run_dir.output(node).open("ab") as output:
@@ -101,7 +104,7 @@ class LocalRuntime:
         return self._processes[node]
 
     async def _until_ready(self, node: str, deadline: float) -> None:
-        url = f"{self.admin_url(node)}/status"
+        url = f"{admin_url(self._agents[node])}/status"
         while self._clock.now() < deadline:
             status = self._processes[node].poll()
             if status is not None:

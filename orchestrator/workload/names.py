@@ -52,6 +52,13 @@ _PATTERNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "mountain": ("Mount {stem}",),
         "novel": ("{stem} Nocturne", "{stem} Letters", "Winter in {stem}"),
         "currency": ("{stem} crown", "{stem} florin", "{stem} mark"),
+        "ship": ("{stem} Star", "{stem} Swallow", "{stem} Fortune"),
+        "harbour": ("Port {stem}", "{stem} Haven"),
+        "island": ("{stem} Island", "Isle of {stem}"),
+        "comet": ("Comet {stem}",),
+        "observatory": ("{stem} Observatory",),
+        "theorem": ("{stem} Theorem", "{stem} Lemma"),
+        "alias": ("Silver {stem}", "Great {stem}", "Lucky {stem}"),
     }
 )
 
@@ -77,9 +84,9 @@ class Namer:
         self._stems: list[tuple[str, str]] = []
         self._taken: set[str] = set()
 
-    def name(self, kind: str) -> str:
-        """Return a new name for an entity of this kind."""
-        overlap = self._overlap
+    def name(self, kind: str, overlap: float | None = None) -> str:
+        """Return a new name for an entity of this kind; ``overlap`` replaces the usual share for once."""
+        overlap = self._overlap if overlap is None else overlap
         while True:
             name = self._candidate(kind, overlap)
             if name not in self._taken:

@@ -60,6 +60,36 @@ _OPENERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "{s} is read in schools to this day, though seldom to the end.",
             "No page of {s} is without weather, and no chapter without a letter.",
         ),
+        "ship": (
+            "{s} smells of tar, coffee and wet rope, as a ship should.",
+            "{s} has outlived three owners and two figureheads.",
+            "Nobody who served on {s} speaks of the galley without a shudder.",
+        ),
+        "harbour": (
+            "{s} has more gulls than inhabitants and more nets than both.",
+            "{s} lights its beacon an hour before dusk, whatever the weather.",
+            "The fish market of {s} is over before most people have had breakfast.",
+        ),
+        "island": (
+            "{s} has one road, two churches and a quarrel about both.",
+            "{s} is green in spring, brown in summer and grey for the rest of the year.",
+            "Sheep came to {s} long before people did.",
+        ),
+        "comet": (
+            "{s} is a faint smudge in a small telescope and a grand sight in a large one.",
+            "{s} has a short tail and a long list of would-be owners.",
+            "Few evenings in living memory drew such crowds as the last visit of {s}.",
+        ),
+        "observatory": (
+            "{s} stands far from any street lamp and close to a very good inn.",
+            "{s} keeps its old brass instruments in working order.",
+            "Visitors to {s} are asked to bring a coat and to leave their lanterns at the gate.",
+        ),
+        "theorem": (
+            "{s} takes one line to state and forty pages to believe.",
+            "{s} is set in examinations by teachers who never understood it.",
+            "Many a false proof of {s} has been published, some of them twice.",
+        ),
     }
 )
 _FILLERS = (
@@ -91,11 +121,41 @@ _LOOK_ALIKES: Mapping[str, str] = MappingProxyType(
         "bridge": "the former {title}",
         "tower": "the former {title}",
         "institute": "the former {title}",
+        "ship": "the former {title}",
+        "harbour": "Old {title}",
+        "island": "Little {title}",
+        "comet": "Little {title}",
+        "observatory": "the former {title}",
+        "theorem": "the weak {title}",
     }
 )
 
 
-_MOST_SENTENCES = 6
+@dataclass(frozen=True)
+class Style:
+    """How a paragraph is written.
+
+    Attributes:
+        opener: Whether it begins with a sentence that states nothing.
+        sentences: Least and most sentences, as far as filler can make up for missing facts.
+        tails: What may follow a fact, as often as it stands here.
+        refers_back: Whether pronouns and common nouns may stand for the entity.
+    """
+
+    opener: bool
+    sentences: tuple[int, int]
+    tails: tuple[str, ...]
+    refers_back: bool
+
+
+STYLES: Mapping[str, Style] = MappingProxyType(
+    {
+        "guide": Style(opener=True, sentences=(5, 6), tails=_TAILS, refers_back=True),
+        "register": Style(opener=False, sentences=(0, 0), tails=("",), refers_back=False),
+        "chronicle": Style(opener=True, sentences=(8, 10), tails=tuple(filter(None, _TAILS)), refers_back=True),
+    }
+)
+"""All styles by name: a talkative guide book, a bare register, a long-winded chronicle."""
 
 
 @dataclass(frozen=True)
@@ -112,23 +172,29 @@ def mention(title: str, kind: str) -> str:
 
 
 def paragraph(
-    title: str, kind: str, facts: Sequence[Statement], decoys: Sequence[Statement], rng: random.Random
+    title: str,
+    kind: str,
+    facts: Sequence[Statement],
+    decoys: Sequence[Statement],
+    rng: random.Random,
+    style: Style = STYLES["guide"],
 ) -> str:
-    """Write 5 or 6 sentences: an opener, the facts in a random order, filler if there is room, the decoys last.
+    """Write an opener, the facts in a random order, filler if there is room, the decoys last.
 
     Decoys are stated of somebody of nearly the same name; they come last because a pronoun after them would mislead a
     human reader too.
     """
     full = mention(title, kind)
-    sentences = [_capital(rng.choice(_OPENERS[kind]).format(s=full))]
+    sentences = [_capital(rng.choice(_OPENERS[kind]).format(s=full))] if style.opener else []
     for fact in rng.sample(facts, len(facts)):
         template = rng.choice(fact.relation.statements)
-        subject = rng.choice(_references(title, kind, leads=template.startswith("{s}")))
-        sentences.append(_sentence(template, subject, fact.target, rng))
-    sentences += rng.sample(_FILLERS, max(0, rng.randint(5, _MOST_SENTENCES) - len(sentences) - len(decoys)))
+        references = _references(title, kind, leads=template.startswith("{s}")) if style.refers_back else [full]
+        sentences.append(_sentence(template, rng.choice(references), fact.target, style, rng))
+    missing = rng.randint(*style.sentences) - len(sentences) - len(decoys)
+    sentences += rng.sample(_FILLERS, min(len(_FILLERS), max(0, missing)))
     look_alike = _LOOK_ALIKES[kind].format(title=title)
     for decoy in decoys:
-        sentences.append(_sentence(rng.choice(decoy.relation.statements), look_alike, decoy.target, rng))
+        sentences.append(_sentence(rng.choice(decoy.relation.statements), look_alike, decoy.target, style, rng))
     return " ".join(sentences)
 
 
@@ -140,8 +206,8 @@ def _references(title: str, kind: str, *, leads: bool) -> list[str]:
     return references
 
 
-def _sentence(template: str, subject: str, target: str, rng: random.Random) -> str:
-    return f"{_capital(template.format(s=subject, o=target))}{rng.choice(_TAILS)}."
+def _sentence(template: str, subject: str, target: str, style: Style, rng: random.Random) -> str:
+    return f"{_capital(template.format(s=subject, o=target))}{rng.choice(style.tails)}."
 
 
 def _capital(sentence: str) -> str:

@@ -1,26 +1,26 @@
 """A2A 1.0: agent cards, JSON-RPC messages with a receipt, and requests as tasks whose stream brings the result."""
 
 import asyncio
-import contextlib
 import logging
 import ssl
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from a2a.types import SendMessageConfiguration, SendMessageRequest, TaskState
 from a2a.utils.constants import TransportProtocol
+from starlette.responses import Response
 
 from protocols.a2a.client import Link, translated
 from protocols.a2a.codec import agent_card, identity_of, to_a2a
 from protocols.a2a.requests import SentRequests
-from protocols.a2a.server import Executor, RequestHandler, application
+from protocols.a2a.server import Executor, RequestHandler, application, refusal
 from protocols.a2a.tasks import OpenTasks
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity
-from protocols.errors import IdentityError, PeerRejectedError, PeerTimeoutError, PeerUnreachableError
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, checked
+from protocols.errors import PeerRejectedError, PeerTimeoutError, PeerUnreachableError
+from protocols.inbox import Inbox
 from protocols.message import Message
-from protocols.serving import AsgiServer
+from protocols.serving import AsgiServer, BodyRefusedError, bounded
 from protocols.wire import count_served
 
-_MAX_INBOX = 10_000
 _NO_HISTORY = SendMessageConfiguration(history_length=0)
 _REFUSED = (TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_REJECTED)
 
@@ -43,7 +43,7 @@ class A2AAdapter(BaseProtocolAdapter):
         logging.getLogger("a2a").setLevel(logging.CRITICAL)
         timeouts = context.timeouts
         self._bound_s = timeouts.connect_s + timeouts.ack_s
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue(_MAX_INBOX)
+        self._inbox = Inbox()
         self._links: dict[str, Link] = {}
         self._watching: dict[str, list[asyncio.Future[str]]] = {}
         self._requests = SentRequests(self._deliver, self._broke, self._bound_s)
@@ -57,9 +57,9 @@ class A2AAdapter(BaseProtocolAdapter):
         identity = self.context.identity
         endpoint = self.context.resolve(identity.node_id)
         card = agent_card(identity, f"http://{endpoint.host}:{endpoint.port}/", self.binding, self.context.skills)
-        executor = Executor(self._inbox, self._open_tasks, identity.node_id)
+        executor = Executor(self._inbox, self._open_tasks, identity.node_id, self.rejections)
         self._handler = RequestHandler(executor, self._open_tasks, identity.node_id, card)
-        app = count_served(application(self._handler, card), self.context.counter, {})
+        app = count_served(bounded(application(self._handler, card), self._refuse), self.context.counter, {})
         self._server = AsgiServer(app, self.context.listen())
         await self._server.start()
 
@@ -177,8 +177,11 @@ class A2AAdapter(BaseProtocolAdapter):
         return Link(peer, self.context.resolve(peer), self.binding, self.context.timeouts, self._no_tls)
 
     def _deliver(self, message: Message) -> None:
-        with contextlib.suppress(asyncio.QueueFull):  # a result nobody takes: its task still has it
-            self._inbox.put_nowait(message)
+        self._inbox.put(message)  # a result nobody takes: its task still has it
+
+    def _refuse(self, _scope: Any, refused: BodyRefusedError) -> Response:
+        self.rejections[refused.kind] += 1
+        return refusal(self.binding, str(refused))
 
     def _broke(self, peer: str, what: str) -> None:
         for broken in self._watching.pop(peer, []):
@@ -196,8 +199,7 @@ class A2ARestAdapter(A2AAdapter):
 def _check_name(peer: str, identity: Identity) -> None:
     if not identity.node_id:
         raise PeerRejectedError(peer, "expected an agent card with a name, got one without")
-    if identity.node_id != peer:
-        raise IdentityError(peer, f"expected {peer} at this address, {identity.node_id} answers")
+    checked(peer, identity)
 
 
 async def _end_shutdown_watcher() -> None:

@@ -1,7 +1,6 @@
 """The A2A server of one node: the SDK's request handler and routes around the lab's inbox."""
 
-import asyncio
-import codecs
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
@@ -11,6 +10,7 @@ from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.context import ServerCallContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandlerV2
+from a2a.server.request_handlers.response_helpers import build_error_response
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
 from a2a.server.tasks import TaskUpdater
 from a2a.types import (
@@ -23,18 +23,22 @@ from a2a.types import (
 )
 from a2a.types import Message as A2AMessage
 from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH, TransportProtocol
+from a2a.utils.error_handlers import build_rest_error_payload
 from a2a.utils.errors import InternalError, InvalidParamsError, InvalidRequestError
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute
 
 from protocols.a2a.codec import from_a2a, to_artifact
 from protocols.a2a.guests import serve_guest
 from protocols.a2a.tasks import BoundedTaskStore, OpenTask, OpenTasks
 from protocols.adapter import accept
+from protocols.inbox import Inbox
 from protocols.message import Message, Traffic
 from protocols.wire import attribute
 
-_MAX_BODY_BYTES = 32 * 1024 * 1024
+# The SDK walks protobuf's own fields in Python: up to 6 us a mark, of which a message of ours has some dozens.
+_MAX_MARKS, _MAX_STRINGS = 60_000, 60_000
 _PARKED_S = 60.0
 _LAB_MESSAGE = "lab message"
 """Where a call's context carries the message that the handler found in it."""
@@ -43,8 +47,9 @@ _LAB_MESSAGE = "lab message"
 class Executor(AgentExecutor):
     """Puts what peers send into the inbox; a request stays an open task until :class:`OpenTasks` has its result."""
 
-    def __init__(self, inbox: "asyncio.Queue[Message]", open_tasks: OpenTasks, node_id: str) -> None:
+    def __init__(self, inbox: Inbox, open_tasks: OpenTasks, node_id: str, rejections: Counter[str]) -> None:
         self._inbox = inbox
+        self.rejections = rejections
         self._open_tasks = open_tasks
         self._node_id = node_id
 
@@ -65,10 +70,9 @@ class Executor(AgentExecutor):
 
     def take(self, message: Message) -> None:
         """Into the inbox; raises the SDK's InternalError when that is full."""
-        try:
-            self._inbox.put_nowait(message)
-        except asyncio.QueueFull as error:
-            raise InternalError("the inbox is full, try again later") from error
+        if not self._inbox.put(message):
+            self.rejections["busy"] += 1
+            raise InternalError("the inbox is full, try again later")
 
     async def _work_on(self, message: Message, context: RequestContext, event_queue: EventQueue) -> None:
         task, _ = self._open_tasks.admit(message)
@@ -161,12 +165,14 @@ class RequestHandler(DefaultRequestHandlerV2):
         try:
             message = from_a2a(params.message)
         except ValueError as error:
+            self._executor.rejections["malformed"] += 1
             raise InvalidParamsError(f"expected a message of the lab, got {str(error)[:200]}") from error
         if message is None:
             attribute(Traffic.TASK, None)
             return None
         accept(message)
         if message.recipient != self._node_id:
+            self._executor.rejections["misaddressed"] += 1
             raise InvalidParamsError(f"expected a message for {self._node_id}, got one for {message.recipient}")
         context.state[_LAB_MESSAGE] = message
         return message
@@ -182,35 +188,49 @@ def application(handler: RequestHandler, card: AgentCard) -> Callable[[Any, Any,
             routes += create_jsonrpc_routes(handler, rpc_url="/")
     app = Starlette(routes=routes)
 
-    async def bounded(scope: Any, receive: Any, send: Any) -> None:
+    async def classified(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == AGENT_CARD_WELL_KNOWN_PATH:
             # A probe is a conditional GET of the card; to connect, all of it is fetched.
             conditional = any(name == b"if-none-match" for name, _ in scope["headers"])
             attribute(Traffic.HEARTBEAT if conditional else Traffic.HANDSHAKE, None)
-        await app(scope, _bounded(receive), send)
+        await app(scope, _readable(receive), send)
 
-    return bounded
+    return classified
 
 
-def _bounded(receive: Callable[[], Any]) -> Callable[[], Any]:
-    """``receive`` for a body of bounded size and of UTF-8; on anything else the SDK answers by an error of A2A."""
-    received = 0
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def refusal(binding: str, reason: str) -> JSONResponse:
+    """The error of A2A, in the form that ``binding`` gives it, for a body that will not be taken."""
+    error = InvalidRequestError(reason)
+    if binding == TransportProtocol.HTTP_JSON:
+        payload = build_rest_error_payload(error)
+        return JSONResponse(payload, status_code=payload["error"]["code"])
+    return JSONResponse(build_error_response(None, error))
 
-    async def bounded() -> Any:
-        nonlocal received
+
+def _readable(receive: Callable[[], Any]) -> Callable[[], Any]:
+    """``receive`` for a body of UTF-8 that is soon parsed; on anything else the SDK answers by an error of A2A."""
+
+    async def readable() -> Any:
         event = await receive()
-        chunk = event.get("body", b"")
-        received += len(chunk)
-        if received > _MAX_BODY_BYTES:
-            raise InvalidRequestError(f"expected at most {_MAX_BODY_BYTES} bytes")
+        body = event.get("body", b"")
         try:
-            decoder.decode(chunk, final=not event.get("more_body"))
+            body.decode()
         except UnicodeDecodeError as error:
             raise InvalidRequestError(f"expected UTF-8, got {error.reason} at byte {error.start}") from error
+        if _is_dense(body):
+            raise InvalidRequestError(f"expected at most {_MAX_MARKS} values outside of texts")
         return event
 
-    return bounded
+    return readable
+
+
+def _is_dense(body: bytes) -> bool:
+    """Whether JSON has too many values for the SDK; what stands in strings, as our messages do, does not count."""
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if plain.count(b'"') > 2 * _MAX_STRINGS:
+        return True
+    outside = b"".join(plain.split(b'"')[::2])
+    return outside.count(b"[") + outside.count(b"{") + outside.count(b",") > _MAX_MARKS
 
 
 async def _only(answer: Coroutine[Any, Any, A2AMessage | Task]) -> AsyncGenerator[A2AMessage | Task, None]:

@@ -31,15 +31,16 @@ from acp_sdk.models import (
     RunStatus,
 )
 from pydantic import TypeAdapter, ValidationError
+from starlette.responses import Response
 
 from protocols.acp import parts
 from protocols.acp.client import Link, translated
-from protocols.acp.server import AcpServer
+from protocols.acp.server import AcpServer, refusal
 from protocols.acp.store import KeyedStore, RecentResources
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, checked
 from protocols.errors import IdentityError, PeerRejectedError, PeerUnreachableError, ProtocolError
 from protocols.message import Message, Traffic
-from protocols.serving import AsgiServer
+from protocols.serving import AsgiServer, BodyRefusedError, bounded
 from protocols.wire import classify, count_served
 
 ROUTES = {"/ping": Traffic.HEARTBEAT}
@@ -59,7 +60,7 @@ class AcpAdapter(BaseProtocolAdapter):
         self._streams: dict[asyncio.Task[None], Link] = {}
         self._cut: dict[str, OrderedDict[str, RunId]] = {}
         """Peer → request → its run, for runs whose stream broke before their end."""
-        self._acp = AcpServer(context.identity, context.skills, self._stores())
+        self._acp = AcpServer(context.identity, context.skills, self._stores(), self.rejections)
         self._server: AsgiServer | None = None
         self._serving = contextlib.AsyncExitStack()
         self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -70,7 +71,8 @@ class AcpAdapter(BaseProtocolAdapter):
         """Serve this node's port."""
         # The SDK logs every failed run and every refused request with its stack; refusals are everyday events here.
         logging.getLogger("acp").setLevel(logging.CRITICAL)
-        self._server = AsgiServer(count_served(self._acp, self.context.counter, ROUTES), self.context.listen())
+        app = count_served(bounded(self._acp, self._refuse), self.context.counter, ROUTES)
+        self._server = AsgiServer(app, self.context.listen())
         await self._serving.enter_async_context(self._acp.lifespan())
         await self._server.start()
 
@@ -130,9 +132,7 @@ class AcpAdapter(BaseProtocolAdapter):
             if isinstance(error.__cause__, ACPError):
                 raise IdentityError(peer, f"expected agent {peer} at this address, got: {error.__cause__}") from error
             raise
-        if identity.node_id != peer:
-            raise IdentityError(peer, f"expected {peer} at this address, {identity.node_id} answers")
-        return identity
+        return checked(peer, identity)
 
     async def disconnect(self, peer: str) -> None:
         """Give the kept client up; it closes with the last run whose end is awaited on it."""
@@ -176,6 +176,10 @@ class AcpAdapter(BaseProtocolAdapter):
             self._forget_cut(peer, request)
             for event in events:
                 self._take(peer, request, event)
+
+    def _refuse(self, _scope: Any, refused: BodyRefusedError) -> Response:
+        self.rejections[refused.kind] += 1
+        return refusal(refused.status, str(refused))
 
     def _stores(self) -> dict[str, Any]:
         """What the SDK's server is to remember in."""
@@ -260,7 +264,7 @@ class AcpAdapter(BaseProtocolAdapter):
         if isinstance(event, RunCompletedEvent):
             result = _result_of(event.run)
             if result is not None and (result.sender, result.in_reply_to) == (peer, request):
-                self._acp.inbox.put_nowait(result)
+                self._acp.inbox.put(result)  # if nobody takes results, its run still tells it
         return isinstance(event, RunCompletedEvent | RunFailedEvent | RunCancelledEvent)
 
     def _remember_cut(self, peer: str, request: str, run_id: RunId) -> None:
@@ -280,6 +284,10 @@ class AcpStockAdapter(AcpAdapter):
     """ACP with the SDK's own stores, as it comes: to measure what they cost. See ``protocols.acp.store``."""
 
     name: ClassVar[str] = "acp-stock"
+
+    def _refuse(self, _scope: Any, refused: BodyRefusedError) -> Response:
+        self.rejections[refused.kind] += 1
+        return refusal(refused.status, str(refused))
 
     def _stores(self) -> dict[str, Any]:
         return {}

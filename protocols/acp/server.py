@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +18,13 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from protocols.acp import parts
 from protocols.adapter import Identity, accept
+from protocols.inbox import Inbox
 from protocols.message import Message, Traffic
 from protocols.wire import attribute
 
-_MAX_RUN_BYTES = 32 * 1024 * 1024
-_MAX_OTHER_BYTES = 64 * 1024
-_MAX_INBOX = 10_000
 _MAX_OPEN_RUNS = 1000
 _MAX_HISTORY = 1000
-_CODES = {400: ErrorCode.INVALID_INPUT, 404: ErrorCode.NOT_FOUND, 422: ErrorCode.INVALID_INPUT}
+_CODES = {400: ErrorCode.INVALID_INPUT, 404: ErrorCode.NOT_FOUND} | dict.fromkeys((413, 422), ErrorCode.INVALID_INPUT)
 _EXCHANGE = "fail-storm"
 """Where the exchange is kept in the ASGI scope."""
 _CLASSES = (("/agents", Traffic.HANDSHAKE), ("/runs/", Traffic.RESUME))
@@ -57,8 +56,11 @@ class _OpenRun:
 class AcpServer:
     """Admits messages, runs them as ACP runs, and completes the runs of requests with their results."""
 
-    def __init__(self, identity: Identity, skills: tuple[str, ...], stores: dict[str, Any]) -> None:
-        self.inbox: asyncio.Queue[Message] = asyncio.Queue()
+    def __init__(
+        self, identity: Identity, skills: tuple[str, ...], stores: dict[str, Any], rejections: Counter[str]
+    ) -> None:
+        self.inbox = Inbox()
+        self._rejections = rejections
         self._me = identity.node_id
         self._open: dict[tuple[str, str], list[_OpenRun]] = {}
         self._open_count = 0
@@ -75,7 +77,7 @@ class AcpServer:
         return self._app.router.lifespan_context(self._app)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one exchange (ASGI): bound its body, find its class, note its end."""
+        """Serve one exchange (ASGI): find its class, note its end."""
         exchange = scope[_EXCHANGE] = _Exchange()
         for beginning, traffic in _CLASSES:
             if scope["path"].startswith(beginning):
@@ -87,8 +89,7 @@ class AcpServer:
                 exchange.answered = True
 
         try:
-            limit = _MAX_RUN_BYTES if scope["path"] == "/runs" else _MAX_OTHER_BYTES
-            await self._app(scope, _bounded(receive, limit), send_noting_the_end)
+            await self._app(scope, receive, send_noting_the_end)
         finally:
             exchange.ended.set()
 
@@ -127,32 +128,32 @@ class AcpServer:
         try:
             body = await request.json()  # parsed by FastAPI already
         except (ValueError, RecursionError) as error:
-            raise _refusal("expected JSON") from error
+            raise self._no(422, "malformed", "expected JSON") from error
         match body:
             case {"session": {"history": [*urls]}} if len(urls) > _MAX_HISTORY:
-                raise _refusal(f"expected at most {_MAX_HISTORY} messages of history, got {len(urls)}")
+                raise self._no(422, "malformed", f"expected {_MAX_HISTORY} messages of history, got {len(urls)}")
         watcher, envelope = parts.watcher_in(body), parts.envelope_in(body)
         if watcher is not None:
             attribute(Traffic.HEARTBEAT, watcher)
         elif envelope is not None:
             request.scope[_EXCHANGE].content = self._admitted(body.get("agent_name"), envelope)
         else:
-            raise _refusal("expected a run of this node with one part named fail-storm, or a stream of presence")
+            raise self._no(422, "malformed", "expected one part named fail-storm, or a stream of presence")
 
     def _admitted(self, agent: object, envelope: str) -> Message:
         try:
             content = Message.from_json(envelope)
         except ValidationError as error:
-            raise _refusal(f"expected a message, got {error.error_count()} faults") from error
+            raise self._no(422, "malformed", f"expected a message, got {error.error_count()} faults") from error
         accept(content)
         if agent != self._name:
-            raise HTTPException(404, f"expected a run of {self._name}, the node that is here")
+            raise self._no(404, "misaddressed", f"expected a run of {self._name}, the node that is here")
         if content.recipient != self._me:
-            raise _refusal(f"this is {self._me}")
-        if self.inbox.qsize() >= _MAX_INBOX:
-            raise HTTPException(503, "the inbox is full, try again later")
+            raise self._no(422, "misaddressed", f"this is {self._me}")
+        if self.inbox.is_full:
+            raise self._no(503, "busy", "the inbox is full, try again later")
         if content.kind == "request" and self._open_count >= _MAX_OPEN_RUNS and not self._gave_one_up():
-            raise HTTPException(503, "too many runs are open, try again later")
+            raise self._no(503, "busy", "too many runs are open, try again later")
         return content
 
     async def _run(self, context: Context) -> MessagePart | None:
@@ -162,20 +163,29 @@ class AcpServer:
         if content is None:
             raise RuntimeError("expected an admitted message, got none")
         if content.kind != "request":
-            self.inbox.put_nowait(content)
+            self._take(content)
             return None
         key = content.sender, content.message_id
         run = _OpenRun(exchange, asyncio.get_running_loop().create_future())
         self._open.setdefault(key, []).append(run)
         self._open_count += 1
-        self.inbox.put_nowait(content)
         try:
+            self._take(content)
             return await run.result
         finally:
             self._open_count -= 1
             self._open[key].remove(run)
             if not self._open[key]:
                 del self._open[key]
+
+    def _take(self, content: Message) -> None:
+        if not self.inbox.put(content):  # filled up since this message was admitted
+            self._rejections["busy"] += 1
+            raise ACPError(Error(code=ErrorCode.SERVER_ERROR, message="the inbox is full, try again later"))
+
+    def _no(self, status: int, kind: str, reason: str) -> HTTPException:
+        self._rejections[kind] += 1
+        return HTTPException(status, reason)
 
     def _gave_one_up(self) -> bool:
         """Whether a run was found that nobody listens to any more; it is given up."""
@@ -256,14 +266,15 @@ def _give_up(run: _OpenRun) -> None:
         run.result.set_exception(ACPError(error))
 
 
-def _refusal(reason: str) -> HTTPException:
-    return HTTPException(422, reason)
-
-
 async def _refuse(_: Request, error: StarletteHTTPException) -> JSONResponse:
     """As the SDK's handler, which warns about itself with current Starlette."""
-    answer = Error(code=_CODES.get(error.status_code, ErrorCode.SERVER_ERROR), message=error.detail)
-    return JSONResponse(answer.model_dump(mode="json"), status_code=error.status_code, headers=error.headers)
+    return refusal(error.status_code, error.detail, error.headers)
+
+
+def refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An error of ACP."""
+    answer = Error(code=_CODES.get(status, ErrorCode.SERVER_ERROR), message=reason)
+    return JSONResponse(answer.model_dump(mode="json"), status_code=status, headers=headers)
 
 
 async def _refuse_briefly(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -271,19 +282,4 @@ async def _refuse_briefly(request: Request, error: RequestValidationError) -> JS
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"])
     reason = f"expected a run request, got {len(error.errors())} faults; {where}: {first['msg']}"
-    return await _refuse(request, _refusal(ascii(reason)[1:300]))
-
-
-def _bounded(receive: Any, limit: int) -> Any:
-    """``receive`` that refuses a body of more than ``limit`` bytes, announced or not."""
-    size = 0
-
-    async def bounded() -> Any:
-        nonlocal size
-        event = await receive()
-        size += len(event.get("body", b""))
-        if size > limit:
-            raise HTTPException(413, f"expected at most {limit} bytes")
-        return event
-
-    return bounded
+    return await _refuse(request, HTTPException(422, ascii(reason)[1:300]))

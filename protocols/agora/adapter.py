@@ -1,27 +1,26 @@
 """Agora: one protocol document, known to both sides by its hash, over HTTP POST."""
 # mypy: disable-error-code="import-untyped"
 
-import asyncio
 import json
 import logging
 from typing import Any, ClassVar
 
 from agora.utils import encode_as_data_uri
 from pydantic import JsonValue, TypeAdapter, ValidationError
+from starlette.responses import JSONResponse, Response
 
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, accept
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, accept, checked
 from protocols.agora.document import DOCUMENT, IDENTIFY, PROTOCOL_HASH
 from protocols.agora.link import Link
 from protocols.agora.receiver import WELL_KNOWN, application
 from protocols.agora.transport import Session, Transporter, fetch
 from protocols.agora.wsgi import InlineWsgi
-from protocols.errors import IdentityError, PeerRejectedError
+from protocols.errors import PeerRejectedError
+from protocols.inbox import Inbox
 from protocols.message import Message, Traffic
-from protocols.serving import AsgiServer
+from protocols.serving import AsgiServer, BodyRefusedError, bounded
 from protocols.wire import attribute, count_served
 
-_MAX_BODY_BYTES = 32 * 1024 * 1024
-_MAX_INBOX = 10_000
 _STORAGE = ".agora/receiver.json"
 _OK, _NOT_MODIFIED, _NOT_FOUND = 200, 304, 404
 _SOURCES = [encode_as_data_uri(DOCUMENT)]
@@ -38,6 +37,9 @@ class AgoraAdapter(BaseProtocolAdapter):
 
     Of the SDK's sender this is the transporter, which is all that shows on the wire. ``Sender.execute_task`` around it
     builds the schema of its tool anew for each call (3 ms) and rewrites its storage twice, without a lock.
+
+    A node's skills are not published: the list of documents maps hashes to addresses and nothing else, and a document
+    is a way of talking, whose hash would have to differ with each node's skills. Agora describes agents nowhere else.
     """
 
     name: ClassVar[str] = "agora"
@@ -45,7 +47,7 @@ class AgoraAdapter(BaseProtocolAdapter):
 
     def __init__(self, context: AdapterContext) -> None:
         super().__init__(context)
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue(_MAX_INBOX)
+        self._inbox = Inbox()
         self._links: dict[str, Link] = {}
         self._ending: dict[Link, None] = {}
         self._server: AsgiServer | None = None
@@ -54,7 +56,7 @@ class AgoraAdapter(BaseProtocolAdapter):
         """Serve this node's port; document and routine are registered, or found in the workspace."""
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # peers break connections all the time here
         served = application(self._identify, self._deliver, self.context.workspace / _STORAGE)
-        app = count_served(InlineWsgi(served, _MAX_BODY_BYTES), self.context.counter, {})
+        app = count_served(bounded(InlineWsgi(served), self._refuse), self.context.counter, {})
         self._server = AsgiServer(app, self.context.listen())
         await self._server.start()
 
@@ -92,12 +94,9 @@ class AgoraAdapter(BaseProtocolAdapter):
         self._link(peer).knows_protocol = PROTOCOL_HASH in documents
         named = await self._converse(peer, IDENTIFY)
         try:
-            identity = _IDENTITY.validate_json(named)
+            return checked(peer, _IDENTITY.validate_json(named))
         except ValidationError as error:
             raise PeerRejectedError(peer, f"expected node_id and incarnation, got {named[:200]!r}") from error
-        if identity.node_id != peer:
-            raise IdentityError(peer, f"expected {peer} at this address, {identity.node_id} answers")
-        return identity
 
     async def disconnect(self, peer: str) -> None:
         """Close the kept connections and their threads, after the exchanges under way."""
@@ -161,15 +160,21 @@ class AgoraAdapter(BaseProtocolAdapter):
         try:
             message = Message.from_json(text)
         except ValidationError as error:
-            return json.dumps({"error": f"expected a message, got {error.error_count()} faults"})
+            return self._no("malformed", f"expected a message, got {error.error_count()} faults")
         accept(message)
         if message.recipient != self.context.identity.node_id:
-            return json.dumps({"error": f"this is {self.context.identity.node_id}"})
-        try:
-            self._inbox.put_nowait(message)
-        except asyncio.QueueFull:
-            return json.dumps({"error": "the inbox is full, try again later"})
+            return self._no("misaddressed", f"this is {self.context.identity.node_id}")
+        if not self._inbox.put(message):
+            return self._no("busy", "the inbox is full, try again later")
         return json.dumps({"received": message.message_id})
+
+    def _no(self, kind: str, reason: str) -> str:
+        self.rejections[kind] += 1
+        return json.dumps({"error": reason})
+
+    def _refuse(self, _scope: Any, refused: BodyRefusedError) -> Response:
+        self.rejections[refused.kind] += 1
+        return JSONResponse({"status": "error", "message": str(refused)}, status_code=refused.status)
 
 
 def _object(peer: str, answer: str | bytes) -> dict[str, JsonValue]:

@@ -123,7 +123,7 @@ class Session(requests.Session):
         self._counter = counter
         self._pools: list[_Pool] = []
         adapter = HTTPAdapter(pool_maxsize=MAX_CONNECTIONS)
-        adapter.poolmanager.pool_classes_by_scheme = {"http": self._new_pool}  # type: ignore[dict-item]
+        adapter.poolmanager.pool_classes_by_scheme = {"http": self._new_pool}
         self.mount("http://", adapter)
 
     def close(self) -> None:

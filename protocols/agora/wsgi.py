@@ -1,6 +1,5 @@
 """Serves a WSGI application (PEP 3333) that never blocks inside the event loop, without any thread."""
 
-import http
 import io
 import sys
 from collections.abc import Callable, Iterable
@@ -8,32 +7,17 @@ from typing import Any
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-_TOO_LARGE = http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-
 
 class InlineWsgi:
-    """An ASGI application: reads a bounded body, then calls the WSGI application there and then."""
+    """An ASGI application: takes the whole body, then calls the WSGI application there and then."""
 
-    def __init__(self, app: WsgiApp, max_body_bytes: int) -> None:
+    def __init__(self, app: WsgiApp) -> None:
         self._app = app
-        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one request; a caller that goes away in mid-request gets no answer."""
-        body = bytearray()
-        more = True
-        while more and len(body) <= self._max_body_bytes:
-            event = await receive()
-            if event["type"] == "http.disconnect":
-                return
-            body += event.get("body", b"")
-            more = event.get("more_body", False)
-        if len(body) > self._max_body_bytes:
-            status, headers = f"{_TOO_LARGE} {_TOO_LARGE.phrase}", [("content-type", "application/json")]
-            answer = b'{"message":"expected at most %d bytes","status":"error"}' % self._max_body_bytes
-            headers.append(("content-length", str(len(answer))))
-        else:
-            status, headers, answer = self._call(_environ(scope, bytes(body)))
+        """Serve one request, whose body comes in one event (``protocols.serving.bounded``)."""
+        event = await receive()
+        status, headers, answer = self._call(_environ(scope, event["body"]))
         await send(
             {
                 "type": "http.response.start",

@@ -1,6 +1,5 @@
 """The ANP adapter: discovery by DID, RFC 9421 handshake, bearer token, signed ``direct.send``."""
 
-import asyncio
 import logging
 import os
 import ssl
@@ -14,19 +13,19 @@ from anp.openanp.client import parse_agent_document, parse_openrpc
 from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity
 from protocols.anp.authority import certify
 from protocols.anp.client import AnpClient
-from protocols.anp.direct import CAPABILITIES, SEND, capabilities_params, send_params
+from protocols.anp.direct import CAPABILITIES, CONNECT, SEND, capabilities_params, send_params
 from protocols.anp.documents import Documents
 from protocols.anp.errors import Reason
-from protocols.anp.hosts import did_of, node_at
+from protocols.anp.hosts import DID_PATH, did_of, node_at, url
 from protocols.anp.identity import PROFILE_DIRECT, AnpIdentity, own_identity, serving_tls
 from protocols.anp.service import ROUTES, AnpService
 from protocols.errors import IdentityError, PeerRejectedError
-from protocols.message import Message, Traffic
+from protocols.inbox import Inbox
+from protocols.message import Message
 from protocols.names import LabNames, naming
 from protocols.serving import AsgiServer
 from protocols.wire import count_served
 
-_MAX_INBOX = 10_000
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
 
 
@@ -44,13 +43,11 @@ class AnpAdapter(BaseProtocolAdapter):
 
     def __init__(self, context: AdapterContext) -> None:
         super().__init__(context)
-        self.rejections: dict[str, int] = dict.fromkeys(Reason, 0)
-        """Refused requests by reason (``protocols.anp.errors.Reason``), from the start of this life."""
         self._identity: AnpIdentity = own_identity(context.identity.node_id, context.workspace)
         self._names = LabNames(self._locate, self._identity.trust, context.counter)
         self._client = AnpClient(self._identity, context.timeouts)
         self._documents = Documents(self._identity, context.timeouts, context.clock)
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue(_MAX_INBOX)
+        self._inbox = Inbox()
         self._server: AsgiServer | None = None
         _quieten_sdk()
 
@@ -67,12 +64,10 @@ class AnpAdapter(BaseProtocolAdapter):
     async def start(self) -> None:
         """Serve this node's port."""
         service = AnpService(
-            self.context, self._identity, self._documents, self._names, self._deliver, self._count_rejection
+            self.context, self._identity, self._documents, self._names, self._inbox.put, self._count_rejection
         )
         app = count_served(service, self.context.counter, ROUTES)
-        self._server = AsgiServer(
-            app, self.context.listen(assumed=Traffic.HANDSHAKE), tls=self.serving_tls(self.context.workspace)
-        )
+        self._server = AsgiServer(app, self.context.listen(), tls=self.serving_tls(self.context.workspace))
         await self._server.start()
 
     async def close(self) -> None:
@@ -86,7 +81,9 @@ class AnpAdapter(BaseProtocolAdapter):
         """``direct.send``; raises PeerRejectedError also for a certificate of another host."""
         try:
             with naming(self._names):
-                receipt = await self._client.call(dest, SEND, send_params(self._identity, dest, content))
+                receipt = await self._client.call(
+                    dest, SEND, send_params(self._identity, dest, content, self.context.civil_time())
+                )
         except IdentityError as error:
             raise PeerRejectedError(dest, str(error)) from error
         if receipt.get("accepted") is not True or receipt.get("message_id") != content.message_id:
@@ -97,21 +94,24 @@ class AnpAdapter(BaseProtocolAdapter):
         return await self._inbox.get()
 
     async def connect(self, peer: str) -> Identity:
-        """DID document → agent description → OpenRPC interface → signed ``anp.get_capabilities`` → bearer token.
+        """DID document → agent description → OpenRPC interface → ``anp.get_capabilities``, signed → bearer token.
 
-        The DID binds the host (TLS) and the key (its proof); the agent description names node and incarnation, 0 if
-        it does not say. Raises IdentityError when any of them is another's.
+        As in the SDK's own client a token that this peer has issued before is shown instead of a new signature; a new
+        life of the peer does not take it and asks for the signature. The DID binds the host (TLS) and the key (its
+        proof); the agent description names node and incarnation, 0 if it does not say. Raises IdentityError when any
+        of them is another's.
         """
         await self.disconnect(peer)
         did = did_of(peer)
         with naming(self._names):
-            document = await self._documents.resolve(peer)
+            document = await self._client.fetch(peer, url(peer, DID_PATH))
+            self._documents.keep(peer, document)
             description = await self._client.fetch(peer, _endpoint(peer, document, "AgentDescription"))
             if (description.get("identifier"), description.get("name")) != (did, peer):
                 named = f"{description.get('name')!r}, {description.get('identifier')!r}"
                 raise IdentityError(peer, f"expected {did} at this address, {named} answers")
             self._client.link(peer).rpc_url = await self._rpc_url(peer, description)
-            result = await self._client.call(peer, CAPABILITIES, capabilities_params(), sign=True)
+            result = await self._capabilities(peer, CONNECT)
         if result.get("service_did") != did:
             raise IdentityError(peer, f"expected {did} to serve this address, got {result.get('service_did')!r}")
         profiles = result.get("supported_profiles")
@@ -129,7 +129,10 @@ class AnpAdapter(BaseProtocolAdapter):
     async def probe(self, peer: str) -> None:
         """``anp.get_capabilities`` with the bearer token: ANP has no presence, this is its cheapest authentic call."""
         with naming(self._names):
-            await self._client.call(peer, CAPABILITIES, capabilities_params())
+            await self._capabilities(peer, "probe")
+
+    async def _capabilities(self, peer: str, purpose: str) -> dict[str, Any]:
+        return await self._client.call(peer, CAPABILITIES, capabilities_params(self.context.civil_time()), purpose)
 
     async def _rpc_url(self, peer: str, description: dict[str, Any]) -> str:
         """Where the peer's OpenRPC interface, which must offer what the lab needs, is served."""
@@ -145,13 +148,6 @@ class AnpAdapter(BaseProtocolAdapter):
         except _MALFORMED as error:
             raise PeerRejectedError(peer, f"expected an OpenRPC interface, got: {error!r}") from error
 
-    def _deliver(self, message: Message) -> bool:
-        try:
-            self._inbox.put_nowait(message)
-        except asyncio.QueueFull:
-            return False
-        return True
-
     def _count_rejection(self, reason: Reason) -> None:
         self.rejections[reason] += 1
 
@@ -159,7 +155,7 @@ class AnpAdapter(BaseProtocolAdapter):
         node = node_at(host)
         if node is None:
             return None
-        endpoint = self.context.resolve(node)
+        endpoint = self.context.resolver(node)
         return endpoint.host, endpoint.port
 
 

@@ -1,7 +1,7 @@
 """A certificate authority for one run: it signs one server certificate per node and is forgotten."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -12,23 +12,24 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from protocols.anp.files import CA, CERTIFICATE, TLS_KEY, folder_in, write_private
 from protocols.anp.hosts import host_of
+from protocols.clock import civil_now
 
 _BEFORE = timedelta(hours=1)
 _LIFETIME = timedelta(days=30)
 
 
-def certify(folder: Path, workspaces: Mapping[str, Path]) -> None:
+def certify(folder: Path, workspaces: Mapping[str, Path], civil_time: Callable[[], datetime] = civil_now) -> None:
     """Write ``folder/ca.pem``, and into each node's workspace the CA, a certificate for its host, and the key.
 
     The CA's own key never touches the disk, so a second call makes a second authority, whose nodes do not trust those
     of the first. Raises ConfigError for a node name that makes no host name.
     """
-    hosts = {node: host_of(node) for node in workspaces}
+    hosts, now = {node: host_of(node) for node in workspaces}, civil_time()
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fail-Storm lab CA")])
     usage = _usage(certificates=True)
     authority = (
-        _certificate(name, name, key.public_key(), key.public_key())
+        _certificate(name, name, key.public_key(), key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .sign(key, hashes.SHA256())
@@ -40,7 +41,7 @@ def certify(folder: Path, workspaces: Mapping[str, Path]) -> None:
         own = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node)])
         certificate = (
-            _certificate(subject, name, own.public_key(), key.public_key())
+            _certificate(subject, name, own.public_key(), key.public_key(), now)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -55,9 +56,12 @@ def certify(folder: Path, workspaces: Mapping[str, Path]) -> None:
 
 
 def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, issuer_key: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    issuer_key: ec.EllipticCurvePublicKey,
+    now: datetime,
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -78,19 +78,18 @@ class AnpClient:
             raise IdentityError(peer, f"expected a page of {host_of(peer)}, got {address[:200]!r}")
         return _object(peer, await self._exchange(peer, self.link(peer), "GET", address))
 
-    async def call(self, peer: str, method: str, params: dict[str, Any], *, sign: bool = False) -> dict[str, Any]:
-        """The result of one JSON-RPC call.
+    async def call(self, peer: str, method: str, params: dict[str, Any], purpose: str = "call") -> dict[str, Any]:
+        """The result of one JSON-RPC call, whose id begins with ``purpose``.
 
-        Authenticated by the bearer token when there is one and ``sign`` does not ask for a signature (RFC 9421); a
-        token that the peer no longer knows is answered by its challenge, and that by a signature, as in the SDK's
-        own client.
+        Authenticated by the bearer token when there is one, else by a signature (RFC 9421); a token that the peer no
+        longer knows is answered by its challenge, and that by a signature, as in the SDK's own client.
         """
         self._calls += 1
-        request = {"jsonrpc": "2.0", "id": str(self._calls), "method": method, "params": params}
+        request = {"jsonrpc": "2.0", "id": f"{purpose}-{self._calls}", "method": method, "params": params}
         body = json.dumps(request, separators=(",", ":"), ensure_ascii=False).encode()
         link, signer = self.link(peer), self._identity.authenticator
         address = link.rpc_url
-        headers = signer.get_auth_header(address, force_new=sign, method="POST", headers=_JSON, body=body)
+        headers = signer.get_auth_header(address, method="POST", headers=_JSON, body=body)
         answer = await self._exchange(peer, link, "POST", address, body, headers)
         if answer.status == HTTPStatus.UNAUTHORIZED and "Authorization" in headers:
             signer.clear_token(address)

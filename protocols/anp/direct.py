@@ -1,8 +1,8 @@
 """``direct.send``: a message of ours as ANP's signed direct message (P3), and the checks that one must pass."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from secrets import token_urlsafe
 from typing import Any
 
@@ -25,6 +25,8 @@ from protocols.errors import PeerRejectedError
 from protocols.message import Message
 
 SEND, CAPABILITIES = "direct.send", "anp.get_capabilities"
+CONNECT = "connect"
+"""How the ids of calls begin that make a link; it tells a handshake from a probe where both bring a token."""
 MAX_AGE_S = 60
 """How old a proof may be; and how far its signer's clock may be ahead."""
 
@@ -34,17 +36,12 @@ _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErro
 """What the SDK's helpers raise on values of another shape than they expect."""
 
 
-def unix_now() -> int:
-    """Civil time, in whole seconds: RFC 9421 signatures carry it."""
-    return int(datetime.now(UTC).timestamp())
+def rfc3339(now: datetime) -> str:
+    """Civil time (UTC) as ANP writes it."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def rfc3339_now() -> str:
-    """Civil time as ANP writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def send_params(identity: AnpIdentity, dest: str, content: Message) -> dict[str, Any]:
+def send_params(identity: AnpIdentity, dest: str, content: Message, now: datetime) -> dict[str, Any]:
     """The params of ``direct.send`` with an origin proof of their own; raises PeerRejectedError if JCS cannot say them.
 
     ``operation_id`` and ``message_id`` are the message's own, however often it is sent; the proof is new each time.
@@ -56,11 +53,11 @@ def send_params(identity: AnpIdentity, dest: str, content: Message) -> dict[str,
         "target": {"kind": "agent", "did": did_of(dest)},
         "operation_id": content.message_id,
         "message_id": content.message_id,
-        "created_at": rfc3339_now(),
+        "created_at": rfc3339(now),
         "content_type": _CONTENT_TYPE,
     }
     body = {"payload": content.model_dump(mode="json", exclude_defaults=True)}
-    created = unix_now()
+    created = int(now.timestamp())
     # By default the SDK draws the nonce twice, once for the signature and once for the header.
     options = Rfc9421OriginProofGenerationOptions(created=created, expires=created + MAX_AGE_S, nonce=token_urlsafe(12))
     try:
@@ -70,17 +67,18 @@ def send_params(identity: AnpIdentity, dest: str, content: Message) -> dict[str,
     return {"meta": meta, "auth": {"scheme": _SCHEME, "origin_proof": proof}, "body": body}
 
 
-def capabilities_params() -> dict[str, Any]:
+def capabilities_params(now: datetime) -> dict[str, Any]:
     """The params of ``anp.get_capabilities``."""
-    meta = {"profile": PROFILE_CORE, "security_profile": SECURITY_PROFILE, "created_at": rfc3339_now()}
+    meta = {"profile": PROFILE_CORE, "security_profile": SECURITY_PROFILE, "created_at": rfc3339(now)}
     return {"meta": meta, "body": {}}
 
 
 class Doorkeeper:
     """Lets in what is addressed to this node, signed by its sender, unchanged, recent, and new."""
 
-    def __init__(self, did: str) -> None:
+    def __init__(self, did: str, civil_time: Callable[[], datetime]) -> None:
         self._did = did
+        self._civil_time = civil_time
         self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
         """(signer, nonce) → when it came; each is forgotten when its proof would be too old anyway."""
 
@@ -122,7 +120,7 @@ class Doorkeeper:
             if _digest_differs(proof, meta, body):
                 raise RefusedError(Reason.TAMPERED, "the Content-Digest does not match") from error
             raise RefusedError(Reason.SIGNATURE, "the origin proof is not well-formed") from error
-        now = unix_now()
+        now = int(self._civil_time().timestamp())
         if signed.created is None or not now - MAX_AGE_S <= signed.created <= now + MAX_AGE_S:
             raise RefusedError(Reason.EXPIRED, f"expected a proof of the last {MAX_AGE_S} s")
         if signed.expires is not None and signed.expires < now:

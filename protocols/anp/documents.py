@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 
 import aiohttp
-from anp.authentication import resolve_did_document
+from anp.authentication import resolve_did_document, validate_did_document_method
+from anp.authentication.verification_methods import create_verification_method
+from anp.proof import verify_w3c_proof
 
 from protocols.adapter import Timeouts
 from protocols.anp.client import as_protocol_error
@@ -62,3 +64,28 @@ class Documents:
             raise PeerRejectedError(node, f"expected the DID document of {did}, got nonsense: {error!r}") from error
         self._kept[node] = (self._clock.now(), document)
         return dict(document)
+
+    def keep(self, node: str, document: dict[str, Any]) -> None:
+        """Check a document that the host of ``node`` has just shown, as the SDK's resolver does, and keep it.
+
+        Raises IdentityError when it is another node's or does not verify, PeerRejectedError when it is none.
+        """
+        did = did_of(node)
+        try:
+            if document["id"] != did:
+                raise IdentityError(node, f"expected the DID document of {did}, got that of {document['id']!r}")
+            if not validate_did_document_method(document, verify_proof=True) or not _proof_verifies(document):
+                raise IdentityError(node, f"expected the DID document of {did}, its binding or proof does not verify")
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            raise PeerRejectedError(node, f"expected the DID document of {did}, got nonsense: {error!r}") from error
+        self._kept[node] = (self._clock.now(), document)
+
+
+def _proof_verifies(document: dict[str, Any]) -> bool:
+    """Whether the proof, where there is one, is by a key of the document."""
+    if "proof" not in document:
+        return True
+    lists = (document.get(name, []) for name in ("verificationMethod", "authentication", "assertionMethod"))
+    methods = [method for entries in lists for method in entries if isinstance(method, dict)]
+    signing = [method for method in methods if method.get("id") == document["proof"]["verificationMethod"]]
+    return bool(signing and verify_w3c_proof(document, create_verification_method(signing[0]).public_key))

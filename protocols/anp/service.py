@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from secrets import token_hex
 from typing import Any
 
 from anp.authentication import (
@@ -11,30 +12,26 @@ from anp.authentication import (
     DidWbaVerifierError,
     extract_signature_metadata,
 )
-from anp.openanp import AgentConfig, RPCMethodInfo, create_agent_router
 from anp.openanp.utils import RPCErrorCodes, create_rpc_error, create_rpc_response, validate_rpc_request
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
 
 from protocols.adapter import AdapterContext, accept
-from protocols.anp.direct import CAPABILITIES, SEND, Doorkeeper, rfc3339_now
+from protocols.anp.direct import CAPABILITIES, CONNECT, SEND, Doorkeeper, rfc3339
 from protocols.anp.documents import Documents
 from protocols.anp.errors import Reason, RefusedError, error_object
-from protocols.anp.hosts import AD_PATH, DID_PATH, INTERFACE_PATH, PREFIX, RPC_PATH, node_of, url
+from protocols.anp.hosts import RPC_PATH, node_of, url
 from protocols.anp.identity import PROFILE_CORE, PROFILE_DIRECT, PROFILE_DISCOVERY, SECURITY_PROFILE, AnpIdentity
-from protocols.errors import ProtocolError
+from protocols.anp.pages import PATHS, Pages
+from protocols.errors import PeerUnreachableError, ProtocolError
 from protocols.message import Message, Traffic
 from protocols.names import LabNames, naming
+from protocols.serving import MAX_BODY_BYTES, Bodies, BodyRefusedError, hang_up
 from protocols.wire import attribute, classify
 
-ROUTES = dict.fromkeys((DID_PATH, AD_PATH, INTERFACE_PATH), Traffic.HANDSHAKE)
-MAX_BODY_BYTES = 32 * 1024 * 1024
+ROUTES = dict.fromkeys(PATHS, Traffic.HANDSHAKE)
 
-_OBJECT = {"type": "object"}
 _UNRESOLVED = "Failed to resolve DID document"
 """As the SDK's verifier says it."""
 _INVALID = (RPCErrorCodes.INVALID_REQUEST, "Invalid Request")
@@ -64,42 +61,49 @@ class AnpService:
         self._names = names
         self._deliver = deliver
         self._count = count
-        self._doorkeeper = Doorkeeper(identity.did)
+        self._civil_time = context.civil_time
+        self._bodies = Bodies()
+        self._doorkeeper = Doorkeeper(identity.did, context.civil_time)
         self._verifier = DidWbaVerifier(_verifier_config())
-        self._pages = self._page_application(identity, context.skills)
+        self._pages = Pages(context.identity, identity, context.skills)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
         if scope["type"] == "http" and scope["path"] == RPC_PATH and scope["method"] == "POST":
-            response = await self._rpc(Request(scope, receive))
-            await response(scope, receive, send)
+            response, is_last = await self._rpc(scope, receive)
+            if is_last:
+                await hang_up(response, receive, send)
+            else:
+                await response(scope, receive, send)
         else:
             await self._pages(scope, receive, send)
 
-    def customize_ad(self, document: dict[str, Any], _base_url: str) -> dict[str, Any]:
-        """The SDK's hook into ad.json: which life of the agent this is."""
-        return {**document, "incarnation": self._me.incarnation}
-
-    async def _rpc(self, request: Request) -> Response:
-        headers = dict(request.headers)
+    async def _rpc(self, scope: Any, receive: Any) -> tuple[Response, bool]:
+        """The answer to one call, and whether to hang up after it."""
+        headers = dict(Headers(scope=scope))
         bearer = headers.get("authorization", "").startswith("Bearer ")
         try:
+            if "authorization" not in headers and "signature" not in headers:
+                raise _AnonymousError("Missing authentication headers", status_code=401)
             # A token is checked before the body is read; a signature covers the body.
-            body = b"" if bearer else await _read(request, headers)
-            caller = await self._authenticate(headers, body)
-            body = await _read(request, headers) if bearer else body
+            caller = await self._authenticate(headers, b"") if bearer else {}
+            async with self._bodies.reading(scope, receive) as body:
+                caller = caller or await self._authenticate(headers, body)
+                answer = await self._answer(body, caller["did"], signed=not bearer)
         except ClientDisconnect:  # the caller died in mid-message: an everyday event here, and nobody to answer
-            return Response(status_code=400)
-        except RefusedError as refused:
+            return Response(status_code=400), False
+        except BodyRefusedError as error:
+            refused = RefusedError(Reason(error.kind), str(error))
             self._count(refused.reason)
-            attribute(Traffic.HANDSHAKE, None)
-            return JSONResponse(error_object(refused), status_code=413)
+            return JSONResponse(error_object(refused), status_code=error.status), True
         except DidWbaVerifierError as denied:
             self._count(_reason(denied))
+            answered = JSONResponse({"detail": str(denied)}, status_code=denied.status_code, headers=denied.headers)
+            if isinstance(denied, _AnonymousError):
+                return answered, True
             attribute(Traffic.HANDSHAKE, None)
-            return JSONResponse({"detail": str(denied)}, status_code=denied.status_code, headers=denied.headers)
-        answer = await self._answer(body, caller["did"], signed=not bearer)
-        return JSONResponse(answer, headers=caller["response_headers"])
+            return answered, False
+        return JSONResponse(answer, headers=caller["response_headers"]), False
 
     async def _authenticate(self, headers: dict[str, str], body: bytes) -> dict[str, Any]:
         """The SDK's verdict on a request; for a signature it asks the caller's own host for the DID document."""
@@ -125,7 +129,7 @@ class AnpService:
             keyid = extract_signature_metadata(headers)["params"]["keyid"]
             node = node_of(keyid.partition("#")[0])
             self._resolve(node or keyid)
-        except (ValueError, LookupError, AttributeError, TypeError) as error:
+        except (ValueError, LookupError, AttributeError, TypeError, PeerUnreachableError) as error:
             challenge = {"WWW-Authenticate": 'DIDWba error="invalid_did"'}
             raise DidWbaVerifierError("Not an identity of this lab", status_code=401, headers=challenge) from error
         return node
@@ -141,7 +145,7 @@ class AnpService:
             attribute(attributed, node)
             return error.answer
         if method == CAPABILITIES:
-            attribute(attributed, node)
+            attribute(Traffic.HANDSHAKE if request_id.startswith(CONNECT) else attributed, node)
             return _response(self._capabilities(), request_id)
         if method != SEND:
             attribute(attributed, node)
@@ -172,7 +176,7 @@ class AnpService:
             "message_id": message.message_id,
             "operation_id": message.message_id,
             "target_did": self._did,
-            "accepted_at": rfc3339_now(),
+            "accepted_at": rfc3339(self._civil_time()),
         }
 
     def _capabilities(self) -> dict[str, Any]:
@@ -184,21 +188,9 @@ class AnpService:
             "limits": {"max_request_bytes": str(MAX_BODY_BYTES), "max_message_bytes": str(MAX_BODY_BYTES)},
         }
 
-    def _page_application(self, identity: AnpIdentity, skills: tuple[str, ...]) -> FastAPI:
-        app = FastAPI(openapi_url=None)
-        description = "A Fail-Storm agent" + (f" for {', '.join(skills)}" if skills else "")
-        config = AgentConfig(self._me.node_id, identity.did, description, PREFIX)
-        methods = [
-            RPCMethodInfo(CAPABILITIES, "What this agent supports (P1)", _params("meta", "body"), _OBJECT),
-            RPCMethodInfo(SEND, "Take a signed direct message (P3)", _params("meta", "auth", "body"), _OBJECT),
-        ]
-        app.include_router(create_agent_router(config, methods, self))
 
-        @app.get(DID_PATH)
-        async def did() -> JSONResponse:
-            return JSONResponse(identity.document)
-
-        return app
+class _AnonymousError(DidWbaVerifierError):  # type: ignore[misc] # the SDK has no types
+    """No credentials at all: nobody of the mesh, and nobody to read a body for."""
 
 
 class _NotJsonRpcError(Exception):
@@ -238,18 +230,6 @@ def _response(result: dict[str, Any], request_id: str) -> dict[str, Any]:
     return answer
 
 
-async def _read(request: Request, headers: dict[str, str]) -> bytes:
-    """The body; raises RefusedError when it is too large, DidWbaVerifierError when nobody would vouch for it."""
-    if "authorization" not in headers and "signature" not in headers:
-        raise DidWbaVerifierError("Missing authentication headers", status_code=401)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RefusedError(Reason.TOO_LARGE, f"expected at most {MAX_BODY_BYTES} bytes")
-    return bytes(body)
-
-
 def _claimed_traffic(params: dict[str, Any]) -> Traffic | None:
     """What a message not yet checked says it is for; good enough to book the bytes of its refusal."""
     try:
@@ -277,19 +257,13 @@ def _reason(denied: DidWbaVerifierError) -> Reason:
     return Reason.UNAUTHENTICATED
 
 
-def _params(*names: str) -> dict[str, Any]:
-    return {"type": "object", "properties": dict.fromkeys(names, _OBJECT), "required": list(names)}
-
-
 def _verifier_config() -> DidWbaVerifierConfig:
-    """Tokens signed by a key of this life, so that those of an earlier one are void."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    """Tokens by a secret of this life: those of an earlier one are void, and nobody else has to verify them."""
+    secret = token_hex(32)
     return DidWbaVerifierConfig(
-        jwt_private_key=private.decode(),
-        jwt_public_key=public.decode(),
-        jwt_algorithm="ES256",
+        jwt_private_key=secret,
+        jwt_public_key=secret,
+        jwt_algorithm="HS256",
         allow_legacy_didwba=False,
         # The token goes out once, in the header that the specification names.
         emit_legacy_authorization_header=False,

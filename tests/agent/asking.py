@@ -17,6 +17,8 @@ from tests.agent.specimen import Agent
 MakeLab = Callable[..., Lab]
 OK: JsonObject = {"ok": True, "output": {"fragments": []}}
 REFUSED: JsonObject = {"ok": False, "error": "refused"}
+REJECTED: JsonObject = {"ok": False, "error": "rejected"}
+UNAVAILABLE: JsonObject = {"ok": False, "error": "unavailable", "title": "Mira Holt"}
 PATIENCE_S = 1.0
 """How long an acknowledged request may stay unanswered, with a deadline of 2 s."""
 VERDICT_S = 0.6

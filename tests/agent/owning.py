@@ -9,8 +9,10 @@ from tests.agent.specimen import Agent
 
 MakeLab = Callable[..., Lab]
 DEADLINE_S = 2.0
-UNNOTICED_S = 2 * 1.0 + 0.5 + 1.0
-"""The detector's bound with its defaults, and a second."""
+PATIENCE_S = 3 * DEADLINE_S
+"""How long an owner waits for what is out of reach."""
+UNNOTICED_S = 2 * 2 * 1.0 + 0.5 + 1.0
+"""The detector's bound with its defaults and five to eight links, and a second."""
 
 
 def owned(agent: Agent, *owners: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from agent.exchange import JsonObject, Step, StepFailedError
 from protocols.message import Traffic
-from tests.agent.asking import OK, REFUSED, MakeLab, stage
+from tests.agent.asking import OK, REFUSED, REJECTED, UNAVAILABLE, MakeLab, stage
 
 
 async def test_a_step_is_asked_once_and_its_output_returned(make_lab: MakeLab) -> None:
@@ -29,7 +29,7 @@ async def test_a_step_is_asked_once_and_its_output_returned(make_lab: MakeLab) -
         assert s.a.exchange._open == {}
 
 
-@pytest.mark.parametrize("refusal", [REFUSED, {"ok": False, "error": "rejected"}, {"ok": True}, {}, {"output": 3}])
+@pytest.mark.parametrize("refusal", [REFUSED, {"ok": True}, {}, {"output": 3}])
 async def test_a_refusal_or_nonsense_is_taken_elsewhere(make_lab: MakeLab, refusal: JsonObject) -> None:
     """Views may differ for a moment: whoever does not do it is passed over, until all have been."""
     async with stage(make_lab) as s:
@@ -46,14 +46,85 @@ async def test_a_refusal_or_nonsense_is_taken_elsewhere(make_lab: MakeLab, refus
         assert [line["attempt"] for line in s.requests()] == [1, 2, 3]
 
 
-async def test_a_fragment_out_of_reach_fails_the_step_at_once(make_lab: MakeLab) -> None:
-    """``unavailable`` is an answer: another peer could not reach the fragment either."""
+async def test_a_rejection_is_final_for_its_peer_and_then_for_the_step(make_lab: MakeLab) -> None:
+    """Whoever cannot make sense of a step is not asked again; when nobody can, the step fails there and then."""
     async with stage(make_lab) as s:
         asked = s.ask()
-        await s.answer(await s.next_request(), {"ok": False, "error": "unavailable"})
+        first = await s.next_request()
+        await s.answer(first, REJECTED)
+        second = await s.next_request()
+        await s.answer(second, REFUSED)
+        third = await s.next_request()
+        assert first.recipient != second.recipient == third.recipient
+        asked_at = s.lab.clock.now()
+        await s.answer(third, REJECTED)
+        with pytest.raises(StepFailedError, match="rejected"):
+            await asked
+        assert s.lab.clock.now() - asked_at < 0.01
+        assert len(s.requests()) == 3
+
+
+async def test_a_fragment_out_of_reach_is_waited_for_and_not_asked_for(make_lab: MakeLab) -> None:
+    """While this agent knows of no live holder nobody is asked again; once one is back, the step goes on."""
+    async with stage(make_lab) as s:
+        within_reach: list[str] = []
+        s.a.exchange.within_reach = within_reach.__contains__
+        asked = s.ask()
+        await s.answer(await s.next_request(), UNAVAILABLE)
+        await asyncio.sleep(3)
+        assert len(s.requests()) == 1
+        within_reach.append("Mira Holt")
+        back_at = s.lab.clock.now()
+        request = await s.next_request()
+        assert s.lab.clock.now() - back_at < 0.51
+        await s.answer(request, OK)
+        assert await asked == OK["output"]
+
+
+async def test_a_fragment_that_stays_out_of_reach_fails_the_step_in_time(make_lab: MakeLab) -> None:
+    """Its patience is the step's own, and nothing is left behind."""
+    async with stage(make_lab) as s:
+        s.a.exchange.within_reach = lambda _title: False
+        asked_at = s.lab.clock.now()
+        asked = s.ask()
+        await s.answer(await s.next_request(), UNAVAILABLE)
         with pytest.raises(StepFailedError, match="unavailable"):
             await asked
+        assert 4.4 < s.lab.clock.now() - asked_at <= 5.0
         assert s.a.exchange._open == {}
+
+
+async def test_retries_of_the_unavailable_keep_apart_and_within_a_budget(make_lab: MakeLab) -> None:
+    """However many steps find a fragment out of reach that this agent holds for reachable: ten retries, no storm."""
+    async with stage(make_lab) as s:
+        s.a.exchange.within_reach = lambda _title: True
+        asked = [s.ask(s.step(patience_s=20)) for _ in range(30)]
+        first = [await s.next_request() for _ in asked]
+        await asyncio.gather(*(s.answer(request, UNAVAILABLE) for request in first))
+        again = [await s.next_request() for _ in range(10)]
+        times = [line["t"] for line in s.requests()[30:]]
+        assert max(times) - min(times) > 0.003  # jitter
+        for request in again:
+            await s.answer(request, UNAVAILABLE)
+        await asyncio.sleep(5)
+        assert len(s.requests()) == 40
+        for task in asked:
+            task.cancel()
+        await asyncio.wait(asked)
+
+
+async def test_steps_done_well_earn_retries(make_lab: MakeLab) -> None:
+    """One for ten, so that what is out of reach for a while is asked for again as long as work goes on."""
+    async with stage(make_lab) as s:
+        budget = s.a.exchange._budget
+        assert [budget.spend() for _ in range(11)] == [True] * 10 + [False]
+        for number in range(11):
+            assert budget.spend() is False
+            asked = s.ask()
+            await s.answer(await s.next_request(), OK)
+            assert await asked == OK["output"], number
+        assert budget.spend() is True
+        assert budget.spend() is False
 
 
 async def test_when_nobody_is_left_the_step_fails_in_time(make_lab: MakeLab) -> None:

@@ -4,10 +4,11 @@ import random
 from collections import deque
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.membership import RESTART_STEP, Decision, Membership, News, Refute, Restore, Suspect, Tell
+from agent.membership import RESTART_STEP, Decision, Membership, News, Probe, Refute, Replace, Restore, Suspect, Tell
 from agent.settings import DetectorSettings
 
 PEERS = ("b", "c", "d", "e", "f")
@@ -115,13 +116,15 @@ def test_survivors_agree_and_refutation_wins_over_accusation(
         accuser, accused = data.draw(st.sampled_from(living)), data.draw(st.sampled_from(living))
         if accuser != accused:
             village.views[accuser].doubted(accused, "request")
-            village.carry_out(accuser, village.views[accuser].missed(accused, "request"))
+            known, _ = picture(village.views[accuser])[accused]
+            village.carry_out(accuser, village.views[accuser].missed(Probe(accused, "request", known)))
         if data.draw(st.booleans()):
             village.settle()
     for victim in village.dead:
         witness = living[0]
         village.views[witness].doubted(victim, "request")
-        village.carry_out(witness, village.views[witness].missed(victim, "request"))
+        known, _ = picture(village.views[witness])[victim]
+        village.carry_out(witness, village.views[witness].missed(Probe(victim, "request", known)))
     village.settle()
     truth = {name: name not in village.dead for name in village.names}
     assert village.survivors_views() == [truth] * len(living)
@@ -163,24 +166,36 @@ def test_a_restarted_suspect_is_restored_and_reported_as_restarted() -> None:
     assert view.told([News("b", RESTART_STEP, alive=True)])[0] == Restore("b", RESTART_STEP, "gossip", restarted=True)
 
 
-def test_a_restart_that_nobody_noticed_is_a_death_and_a_return() -> None:
-    """What the old life was doing is lost even if nobody missed it: it is suspected, then restored, then told on."""
+def test_a_restart_that_nobody_noticed_is_told_on_and_suspects_nobody() -> None:
+    """The old life is lost, which its peers must know; but who is alive was never held for dead."""
     view = membership()
-    decisions = view.told([News("b", RESTART_STEP, alive=True)])
-    assert decisions == [
-        Suspect("b", 0, "gossip"),
-        Restore("b", RESTART_STEP, "gossip", restarted=True),
+    assert view.told([News("b", RESTART_STEP, alive=True)]) == [
+        Replace("b", RESTART_STEP, "gossip"),
         Tell(News("b", RESTART_STEP, alive=True)),
     ]
     assert view.is_alive("b")
 
 
+@given(items=NEWS, own_life=st.sampled_from([0, RESTART_STEP]))
+def test_nobody_is_suspected_for_an_earlier_life_than_is_known(items: list[News], own_life: int) -> None:
+    """In whatever order news come, to the old and to the restarted: a later life is not accused of an earlier death."""
+    view = Membership("a", own_life, PEERS, DetectorSettings())
+    known = dict.fromkeys(PEERS, 0)
+    for news in items:
+        decisions = view.told([news])
+        known[news.peer] = max(known[news.peer], news.incarnation)
+        for decision in decisions:
+            if isinstance(decision, Suspect):
+                assert not news.alive
+                assert decision.incarnation == known[decision.peer]
+
+
 def test_a_restart_begins_with_a_clean_slate() -> None:
     """Misses of the old life do not count against the new one."""
     view = membership(misses=2)
-    view.missed("b")
+    view.missed(Probe("b"))
     view.told([News("b", RESTART_STEP, alive=True)])
-    assert view.missed("b") == []
+    assert view.missed(Probe("b", incarnation=RESTART_STEP)) == []
     assert view.is_alive("b")
 
 
@@ -189,7 +204,7 @@ def test_a_confirmation_asked_of_the_old_life_does_not_condemn_the_new_one() -> 
     view = membership()
     view.doubted("b", "request")
     view.told([News("b", RESTART_STEP, alive=True)])
-    assert view.missed("b", "request") == []
+    assert view.missed(Probe("b", "request")) == []
     assert view.is_alive("b")
 
 
@@ -198,3 +213,16 @@ def test_an_introduction_under_the_known_incarnation_is_no_news() -> None:
     view = membership()
     assert view.told([News("b", 0, alive=True)]) == []
     assert view.told([News("stranger", 5, alive=True)]) == []
+
+
+@pytest.mark.parametrize("incarnation", [1, RESTART_STEP])
+def test_silence_of_an_earlier_incarnation_says_nothing_about_a_later_one(incarnation: int) -> None:
+    """A probe that was out when the peer refuted or came back does not count, routine or not."""
+    view = membership(misses=1)
+    (routine, *_), (confirming,) = view.due_probes(["b"]), view.doubted("b", "request")
+    assert isinstance(routine, Probe)
+    assert isinstance(confirming, Probe)
+    view.told([News("b", incarnation, alive=True)])
+    view.doubted("b", "request")
+    assert view.missed(routine) == view.missed(confirming) == []
+    assert view.is_alive("b")

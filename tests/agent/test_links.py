@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from protocols.errors import IdentityError, PeerRejectedError, PeerUnreachableError
+from protocols.errors import IdentityError, PeerRejectedError, PeerTimeoutError, PeerUnreachableError
 from protocols.message import Cause, Message, Traffic
 from tests.agent.lab import Lab
 from tests.agent.specimen import Agent
@@ -202,6 +202,55 @@ async def test_somebody_else_at_the_address_is_refused(make_lab: MakeLab) -> Non
         assert c.inbox.empty()
         assert doubted == [B]
         assert a.adapter.lines == {}
+
+
+async def test_messages_to_a_frozen_peer_share_one_dial_and_its_failure(make_lab: MakeLab) -> None:
+    """They all fail when the one connect does, after a second; one that comes later dials anew."""
+    async with make_lab() as lab:
+        a = lab.agent("agent_1")
+        lab.adapter(B)
+        lab.network.freeze(B)
+        began = lab.clock.now()
+        early = asyncio.gather(*(a.mesh.send(request(a)) for _ in range(4)), return_exceptions=True)
+        await asyncio.sleep(0.5)
+        late = asyncio.gather(a.mesh.send(request(a)), a.mesh.link(B, "repair"), return_exceptions=True)
+        outcomes = [*await early, *await late]
+        assert {type(outcome) for outcome in outcomes} == {PeerTimeoutError}
+        assert lab.clock.now() - began == pytest.approx(1.0)
+        assert ops(lab).count("connect") == 1
+        lab.network.thaw(B)
+        assert await a.mesh.send(request(a)) == "new"
+        assert a.mesh._dials == {}
+
+
+async def test_dials_to_different_peers_run_side_by_side(make_lab: MakeLab) -> None:
+    """A frozen peer holds up nobody who talks to another."""
+    async with make_lab() as lab:
+        a = lab.agent("agent_1")
+        lab.adapter(B)
+        lab.adapter("agent_3")
+        lab.network.freeze(B)
+        stuck = asyncio.ensure_future(a.mesh.send(request(a)))
+        await asyncio.sleep(0.01)
+        began = lab.clock.now()
+        assert await a.mesh.send(a.mesh.message("agent_3", "commit", Traffic.TASK, {"task": "q"})) == "new"
+        assert lab.clock.now() - began < 0.01
+        with pytest.raises(PeerTimeoutError):
+            await stuck
+
+
+async def test_a_dialler_that_gives_up_leaves_the_dial_to_the_next(make_lab: MakeLab) -> None:
+    """A cancelled attempt is no failure: who waited for it connects by itself."""
+    async with make_lab() as lab:
+        a = lab.agent("agent_1")
+        lab.adapter(B)
+        first = asyncio.ensure_future(a.mesh.send(request(a)))
+        await asyncio.sleep(0.001)
+        second = asyncio.ensure_future(a.mesh.send(request(a)))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second == "new"
+        assert ops(lab).count("connect") == 2
 
 
 async def test_a_link_whose_hello_fails_is_none_and_leaves_nothing_open(make_lab: MakeLab) -> None:

@@ -16,6 +16,7 @@ from agent.membership import (
     Restore,
     Suspect,
     Tell,
+    noticed_within_s,
 )
 from agent.settings import DetectorSettings
 
@@ -37,6 +38,11 @@ def membership(peers: Sequence[str] = PEERS, **wishes: object) -> Membership:
 def probed(decisions: Iterable[Decision]) -> list[str]:
     """Whom these decisions probe."""
     return [decision.peer for decision in decisions if isinstance(decision, Probe)]
+
+
+def miss(view: Membership, peer: str, confirm: Mechanism | None = None) -> list[Decision]:
+    """A probe of what ``view`` holds for the present life of ``peer`` goes unanswered."""
+    return view.missed(Probe(peer, confirm, picture(view)[peer][0]))
 
 
 def picture(view: Membership) -> dict[str, tuple[int, bool]]:
@@ -68,11 +74,36 @@ def test_a_dead_link_is_suspected_in_time(
     for beat in range(dead_from + bound):
         for peer in probed(view.due_probes(links)):
             answers = beat < dead_from if peer == victim else data.draw(st.booleans())
-            decisions = view.heard(peer) if answers else view.missed(peer)
+            decisions = view.heard(peer) if answers else miss(view, peer)
             if not answers and peer != victim and not view.is_alive(peer):
                 view.told([News(peer, picture(view)[peer][0] + 1, alive=True)])
             assert beat >= dead_from or Suspect(victim, 0, "probe") not in decisions
     assert not view.is_alive(victim)
+
+
+@settings(max_examples=300)
+@given(
+    link_count=st.integers(1, 12),
+    fanout=st.integers(1, 6),
+    misses=st.integers(1, 4),
+    dead_from=st.integers(0, 8),
+    data=st.data(),
+)
+def test_any_number_of_crashes_at_once_is_noticed_within_the_stated_time(
+    link_count: int, fanout: int, misses: int, dead_from: int, data: st.DataObject
+) -> None:
+    """Take-over looks back as far as this: a longer silence than stated would leave tasks without an owner."""
+    links = [f"p{number}" for number in range(link_count)]
+    dead = data.draw(st.lists(st.sampled_from(links), min_size=1, unique=True))
+    view = membership(links, misses=misses, fanout=fanout)
+    stated_s = noticed_within_s(detector(misses=misses, fanout=fanout), link_count)
+    for beat in range(dead_from + int(stated_s)):  # beats come once a second
+        for peer in probed(view.due_probes(links)):
+            if beat >= dead_from and peer in dead:
+                miss(view, peer)
+            else:
+                view.heard(peer)
+    assert sorted(view.suspects) == sorted(dead)
 
 
 def test_no_pattern_of_missed_probes_keeps_a_dead_link_from_its_turn() -> None:
@@ -83,7 +114,7 @@ def test_no_pattern_of_missed_probes_keeps_a_dead_link_from_its_turn() -> None:
         for peer in probed(view.due_probes(links)):
             answers = peer != "p3" and peer[1:] not in beat
             if not answers:
-                view.missed(peer)
+                miss(view, peer)
             else:
                 view.heard(peer)
     assert "p3" in view.suspects
@@ -105,7 +136,7 @@ def test_the_cost_of_a_beat_does_not_grow_with_the_mesh(
         assert len(set(chosen)) == len(chosen)
         assert sum(view.is_alive(peer) for peer in chosen) <= fanout
         for peer in chosen[::2]:
-            view.missed(peer)
+            miss(view, peer)
 
 
 @given(link_count=st.integers(1, 30), fanout=st.integers(1, 6))
@@ -122,12 +153,12 @@ def test_a_link_that_missed_is_asked_again_at_the_next_beat() -> None:
     """Doubt is settled before routine goes on, however many links wait for their turn."""
     view = membership(fanout=2, misses=3)
     first, calm = probed(view.due_probes(PEERS))
-    view.missed(first)
+    miss(view, first)
     view.heard(calm)
     assert first in probed(view.due_probes(PEERS))
-    view.missed(first)
+    miss(view, first)
     assert first in probed(view.due_probes(PEERS))
-    assert view.missed(first)[0] == Suspect(first, 0, "probe")
+    assert miss(view, first)[0] == Suspect(first, 0, "probe")
 
 
 def test_suspects_are_probed_in_turn_so_that_they_can_be_found_back() -> None:
@@ -162,7 +193,7 @@ class Detector(RuleBasedStateMachine):
     def miss(self, peer: str) -> None:
         """Only the last of ``misses`` routine misses in a row makes a suspicion, and it makes one."""
         was_alive = self.view.is_alive(peer)
-        decisions = self.view.missed(peer)
+        decisions = miss(self.view, peer)
         self.streak[peer] += was_alive
         assert [type(decision) for decision in decisions] == (
             [Suspect, Tell] if was_alive and self.streak[peer] >= 3 else []
@@ -171,7 +202,8 @@ class Detector(RuleBasedStateMachine):
     @rule(peer=peers, mechanism=st.sampled_from(["request", "tcp", "watch"]))
     def doubt(self, peer: str, mechanism: Mechanism) -> None:
         """Evidence calls for one confirming probe, and for no second one while the first is out."""
-        expected = [Probe(peer, mechanism)] if self.view.is_alive(peer) and peer not in self.asked else []
+        incarnation = picture(self.view)[peer][0]
+        expected = [Probe(peer, mechanism, incarnation)] if self.view.is_alive(peer) and peer not in self.asked else []
         assert self.view.doubted(peer, mechanism) == expected
         if expected:
             self.asked[peer] = mechanism
@@ -181,7 +213,7 @@ class Detector(RuleBasedStateMachine):
         """A failed confirmation makes a suspicion that names its evidence; one that life has overtaken makes none."""
         mechanism = self.asked.pop(peer, None)
         was_alive, incarnation = self.view.is_alive(peer), picture(self.view)[peer][0]
-        decisions = self.view.missed(peer, mechanism or stale)
+        decisions = miss(self.view, peer, mechanism or stale)
         if mechanism is None or not was_alive:
             assert decisions == []
             return
@@ -227,18 +259,18 @@ def test_an_answer_ends_the_streak() -> None:
     """Only misses in a row count; one answer in between and the count begins anew."""
     view = membership(misses=2)
     for _ in range(5):
-        assert view.missed("b") == []
+        assert miss(view, "b") == []
         assert view.heard("b") == []
-    view.missed("b")
-    assert view.missed("b")[0] == Suspect("b", 0, "probe")
+    miss(view, "b")
+    assert miss(view, "b")[0] == Suspect("b", 0, "probe")
 
 
 def test_mode_probe_ignores_all_other_evidence() -> None:
     """Probes only: a failed request, a broken connection or a broken stream calls for nothing."""
     view = membership(mode="probe")
     assert [view.doubted("b", mechanism) for mechanism in ("request", "tcp", "watch")] == [[], [], []]
-    assert view.missed("b") == []
-    assert view.missed("b") == [Suspect("b", 0, "probe"), Tell(News("b", 0, alive=False))]
+    assert miss(view, "b") == []
+    assert miss(view, "b") == [Suspect("b", 0, "probe"), Tell(News("b", 0, alive=False))]
 
 
 @pytest.mark.parametrize("mode", ["common", "tcp", "native"])
@@ -249,7 +281,7 @@ def test_the_other_modes_confirm_before_they_suspect(mode: str) -> None:
     assert view.is_alive("b")
     assert view.heard("b") == []
     assert view.doubted("b", "request") == [Probe("b", "request")]
-    assert view.missed("b", "request")[0] == Suspect("b", 0, "request")
+    assert miss(view, "b", "request")[0] == Suspect("b", 0, "request")
 
 
 def test_strangers_are_not_alive_and_no_evidence_counts_for_or_against_them() -> None:

@@ -148,6 +148,20 @@ async def test_a_restarted_agent_is_restored_by_its_hello_and_told_what_it_misse
             assert agent.changes("alive") == [("alive", B, RESTART_STEP, "gossip")]
 
 
+async def test_who_answers_a_connect_under_a_new_life_is_not_accused_of_the_old_ones_death(make_lab: MakeLab) -> None:
+    """First-hand knowledge: stale news of the earlier life that come afterwards are old, and the view is told on."""
+    async with make_lab() as lab:
+        a = lab.observer()
+        lab.adapter(B, RESTART_STEP)
+        await a.mesh.link("agent_3", "start")
+        await a.mesh.send(a.mesh.message(B, "commit", Traffic.TASK, {"task": "q"}))
+        a.hear(DEAD_B)
+        await asyncio.sleep(0.1)
+        assert a.changes() == [("alive", B, RESTART_STEP, "gossip")]
+        (told,) = lab.network.sent("membership", peer="agent_3")
+        assert _news(told.body) == [{"peer": B, "incarnation": RESTART_STEP, "alive": True}]
+
+
 @pytest.mark.parametrize("kind", ["hello", "membership"])
 @pytest.mark.parametrize("body", [{}, {"news": 3}, {"news": [{"peer": "x"}]}, {"news": [{"peer": 1, "alive": []}]}])
 async def test_nonsense_is_journaled_and_changes_nothing(make_lab: MakeLab, kind: Any, body: dict[str, Any]) -> None:

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from agent.exchange import StepFailedError
+from agent.exchange import JsonObject, Step, StepFailedError
 from protocols.message import Cause, Traffic
-from tests.agent.asking import OK, PATIENCE_S, VERDICT_S, MakeLab, stage
+from tests.agent.asking import OK, PATIENCE_S, REFUSED, VERDICT_S, MakeLab, stage
+from tests.agent.lab import FRAGMENTS, QUESTION
 
 
 async def test_after_a_suspicion_the_same_request_goes_to_another_with_its_cause(make_lab: MakeLab) -> None:
@@ -162,3 +163,73 @@ async def test_only_requests_to_the_victim_are_repaired(make_lab: MakeLab) -> No
         assert len(s.requests()) == 1
         await s.answer(request, OK)
         assert await asked == OK["output"]
+
+
+async def test_a_step_done_here_after_all_leaves_a_repair_that_is_no_message(make_lab: MakeLab) -> None:
+    """Re-published to the agent itself: journaled with the link ``self``, once."""
+    async with stage(make_lab) as s:
+        done: list[Step] = []
+
+        async def execute(step: Step, _request_id: str) -> JsonObject:
+            done.append(step)
+            return OK
+
+        s.a.exchange.execute_locally = execute
+        candidates = ["agent_2"]
+        asked = s.ask(s.step(candidates))
+        first = await s.next_request()
+        candidates.append("agent_1")
+        s.suspect("agent_2")
+        assert await asked == OK["output"]
+        cause = Cause(victim="agent_2", request=first.message_id)
+        assert [step.cause for step in done] == [cause]
+        (repair,) = s.a.events("repair")
+        assert repair["cause"] == [cause.victim, cause.request]
+        assert (repair["kind"], repair["peer"], repair["link"]) == ("request", "agent_1", "self")
+        assert [line.get("cause") for line in s.requests()] == [None, repair["cause"]]
+
+
+async def test_the_lookups_of_a_search_done_here_carry_its_cause(make_lab: MakeLab) -> None:
+    """They are the first messages that repair it: of class retry, until one of them has been acknowledged."""
+    async with make_lab(agent_count=8) as lab:
+        agents = lab.all_agents()
+        lab.store(*agents)
+        a = next(agent for agent in agents[::4] if not any(agent.worker.store.holds(f.title) for f in FRAGMENTS))
+        cause = Cause(victim="agent_2", request="r-1")
+        step = Step("q", "q/search", "search", {"question": QUESTION}, lab.clock.now() + 5, lambda: ["agent_1"], cause)
+        assert (await a.worker.execute(step, "r-1"))["ok"] is True
+        first, second = lab.network.sent("request", a.settings.node_id)
+        assert (first.cause, first.traffic) == (cause, Traffic.RETRY)
+        assert (second.cause, second.traffic) == (None, Traffic.TASK)
+        (repair,) = a.events("repair")
+        assert (repair["cause"], repair["kind"], repair["peer"]) == (["agent_2", "r-1"], "request", first.recipient)
+
+
+async def test_a_cause_counts_anew_when_its_victim_is_lost_anew(make_lab: MakeLab) -> None:
+    """What was repaired after a false suspicion is broken again by the death."""
+    async with stage(make_lab) as s:
+        cause = Cause(victim="agent_4", request="q")
+        for repairs in (1, 1, 2):
+            asked = s.ask(cause=cause)
+            await s.answer(await s.next_request(), OK)
+            await asked
+            assert len(s.a.events("repair")) == repairs
+            if s.a.exchange._repaired and repairs == 1 and len(s.requests()) == 2:
+                s.a.exchange.peer_lost("agent_4")
+
+
+async def test_a_peer_that_has_answered_is_not_to_blame_when_it_dies_afterwards(make_lab: MakeLab) -> None:
+    """Its refusal was an answer; the next attempt repairs nothing."""
+    async with stage(make_lab) as s:
+        asked = s.ask(s.step(("agent_2", "agent_3"), patience_s=20))
+        first = await s.next_request()
+        await s.answer(first, REFUSED)
+        second = await s.next_request()
+        await s.answer(second, REFUSED)
+        await asyncio.sleep(0.01)  # both have refused; it waits before it asks again
+        s.suspect(second.recipient)
+        third = await s.next_request()
+        assert third.cause is None
+        await s.answer(third, OK)
+        await asked
+        assert s.a.events("repair") == []

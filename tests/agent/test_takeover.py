@@ -93,6 +93,35 @@ async def test_a_commit_notice_prevents_that_work_is_done_again(
         assert (("agent_1", task, True) in started(agents)) is redone
 
 
+async def test_a_commit_notice_that_fails_is_repeated_a_few_times(make_lab: MakeLab) -> None:
+    """A heir that does not take it hears it again, marked as a retry; one that never does is given up."""
+    async with make_lab(agent_count=8) as lab:
+        a = lab.observer()
+        task = owned(a, "agent_1", "agent_2")
+        lab.network.rejects["agent_2", "commit"] = None
+        lab.spawn(a.owner._tell_heirs(task))
+        await asyncio.sleep(0.2)
+        lab.network.rejects.clear()
+        await asyncio.sleep(5)
+        notices = lab.network.sent("commit")
+        assert [notice.traffic for notice in notices] == [Traffic.TASK, Traffic.RETRY, Traffic.RETRY]
+        assert {(notice.recipient, notice.body["task"]) for notice in notices} == {("agent_2", task)}
+        lab.network.rejects["agent_2", "commit"] = None
+        await a.owner._tell_heirs(task)
+        assert len(lab.network.sent("commit")) == 3 + 4
+
+
+async def test_when_the_heir_is_dead_the_next_one_is_told(make_lab: MakeLab) -> None:
+    """The failed notice finds the death; as many know of the answer as before."""
+    async with make_lab(agent_count=8, replication=3) as lab:
+        a = lab.observer()
+        task = owned(a, "agent_1", "agent_2", "agent_3", "agent_4")
+        lab.network.kill("agent_2")
+        await a.owner._tell_heirs(task)
+        told = [notice.recipient for notice in lab.network.sent("commit") if notice.recipient != "agent_2"]
+        assert told == ["agent_3", "agent_4"]
+
+
 async def test_a_take_over_stops_when_the_owner_turns_out_to_have_answered(make_lab: MakeLab) -> None:
     """A false suspicion costs a second start, but no second answer, once the notice is in."""
     async with make_lab(agent_count=8, step_work_ms=500, task_deadline_s=10.0) as lab:
@@ -119,6 +148,59 @@ async def test_tasks_settled_long_ago_are_not_taken_over(make_lab: MakeLab) -> N
         suspect([a], "agent_2")
         await asyncio.sleep(0.1)
         assert started([a]) == [("agent_1", recent, True)]
+
+
+@pytest.mark.parametrize(
+    ("agent_count", "detector", "victims"),
+    [
+        (16, {"fanout": 1}, ("agent_9",)),
+        (16, {}, ("agent_1", "agent_9")),
+        (8, {"fanout": 7, "misses": 6}, ("agent_1", "agent_6")),
+    ],
+)
+async def test_a_hub_that_notices_late_takes_over_what_was_under_way(
+    make_lab: MakeLab, agent_count: int, detector: dict[str, int], victims: tuple[str, ...]
+) -> None:
+    """A leaf that dies just after its turn among many, or together with the hub, leaves no task undone."""
+    tasks = {f"q{number}": 7.0 + number / 5 for number in range(100)}
+    probing = {"mode": "probe", **detector}
+    async with make_lab(agent_count=agent_count, topology="star", step_work_ms=350, detector=probing) as lab:
+        agents = await running(lab, tasks)
+        began = lab.clock.now()
+        lab.beat(*agents)
+        # Until a moment after the leaf has been probed and heard.
+        while lab.clock.now() < began + 10 or not lab.network.of("probe", "agent_1", victims[-1]):
+            lab.network.calls.clear()
+            await asyncio.sleep(0.05)
+        for agent in agents:
+            if agent.settings.node_id in victims:
+                lab.kill(agent)
+        await asyncio.sleep(25)
+        survivors = [agent for agent in agents if agent.settings.node_id not in victims]
+        assert {agent.membership.suspects for agent in survivors} == {victims}
+        assert {event["task"] for event in all_events(agents, "answer")} == set(tasks)
+
+
+async def test_who_is_restarted_leaves_to_others_what_arrived_before(make_lab: MakeLab) -> None:
+    """Owner and heir died and are back: the survivor took their tasks over, and the heir does not do them again."""
+    async with make_lab(agent_count=8) as lab:
+        agents = await running(lab)
+        task = owned(agents[0], "agent_2", "agent_3", "agent_1")
+        start(lab, agents, {task: 0.0})
+        await asyncio.sleep(0.001)
+        for place in (1, 2):
+            lab.kill(agents[place])
+        others = [agents[0], *agents[3:]]
+        for victim in ("agent_2", "agent_3"):
+            suspect(others, victim)
+        await asyncio.sleep(2)
+        for name in ("agent_2", "agent_3"):
+            del lab.network.dead[name]
+        heir, owner = lab.agent("agent_3", RESTART_STEP), lab.agent("agent_2", RESTART_STEP)
+        await heir.node._rejoin()
+        await owner.node._rejoin()
+        await asyncio.sleep(2)
+        assert started([*others, heir, owner], task)[-1] == ("agent_1", task, True)
 
 
 async def test_a_task_taken_over_late_still_gets_a_whole_deadline(make_lab: MakeLab) -> None:
@@ -151,7 +233,7 @@ async def test_an_owner_that_restarts_unnoticed_loses_its_tasks_to_the_next(make
 
 
 async def test_the_cause_of_a_take_over_waits_for_the_first_message(make_lab: MakeLab) -> None:
-    """If the new owner can do the first step by itself, the request for the second carries the cause."""
+    """If the new owner can do the first step by itself, its first lookup carries the cause, and nothing after it."""
     async with make_lab(agent_count=8) as lab:
         agents = await running(lab)
         task = owned(agents[0], "agent_2", "agent_1")  # agent_1 searches by itself
@@ -163,7 +245,7 @@ async def test_the_cause_of_a_take_over_waits_for_the_first_message(make_lab: Ma
         await asyncio.sleep(1)
         assert started(agents[:1]) == [("agent_1", task, True)]
         caused = [message for message in lab.network.sent("request", "agent_1") if message.cause is not None]
-        assert [message.body["tool"] for message in caused] == ["extract"]
+        assert [message.body["tool"] for message in caused] == ["lookup"]
         assert [message.traffic for message in caused] == [Traffic.RETRY]
         (repair,) = agents[0].events("repair")[-1:]
         assert (repair["kind"], repair["cause"]) == ("task", ["agent_2", task])

@@ -6,7 +6,7 @@ import pytest
 
 from agent.membership import RESTART_STEP
 from tests.agent.lab import ANSWER
-from tests.agent.owning import MakeLab, all_events, owned, running, start, started, suspect
+from tests.agent.owning import PATIENCE_S, MakeLab, all_events, owned, running, start, started, suspect
 
 
 async def test_arrivals_do_not_wait_for_answers(make_lab: MakeLab) -> None:
@@ -102,7 +102,7 @@ async def test_a_task_that_cannot_be_done_fails_with_its_reason(
             schedule = tuple(item.model_copy(update={"question": question}) for item in broadcast.schedule)
             broadcast = broadcast.model_copy(update={"schedule": schedule})
         lab.spawn(a.owner.run_schedule(broadcast.schedule, lab.clock.now(), 0.0))
-        await asyncio.sleep(3)
+        await asyncio.sleep(1 + PATIENCE_S)
         assert [(event["task"], event["reason"]) for event in a.events("task_failed")] == [
             ("q1", reason),
             ("q2", reason),
@@ -118,7 +118,7 @@ async def test_a_failed_task_is_not_begun_again_when_somebody_dies(make_lab: Mak
         start(lab, [a], {task: 0.0})
         a.worker.store._shards.clear()
         a.worker.placement = (("agent_9",),) * 8
-        await asyncio.sleep(1)
+        await asyncio.sleep(PATIENCE_S)
         assert [event["task"] for event in a.events("task_failed")] == [task]
         suspect([a], "agent_2")
         await asyncio.sleep(1)

@@ -55,7 +55,7 @@ async def test_the_labs_own_idle_connection_shows_a_death(make_lab: MakeLab) -> 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         a = lab.observer()
-        a.adapter.context = dataclasses.replace(a.adapter.context, resolve=lambda _name: Endpoint("127.0.0.1", port))
+        a.adapter.context = dataclasses.replace(a.adapter.context, resolver=lambda _name: Endpoint("127.0.0.1", port))
         await a.mesh.link(B, "start")
         await asyncio.sleep(5)
         assert len(connections) == 1

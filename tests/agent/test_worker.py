@@ -124,6 +124,37 @@ async def test_no_more_steps_run_at_once_than_there_are_slots(make_lab: MakeLab)
         assert lookup < 0.01
 
 
+async def test_a_search_that_waits_for_its_lookups_holds_no_slot(make_lab: MakeLab) -> None:
+    """Every holder is frozen: searches that wait for them leave the worker free for others."""
+    async with make_lab(agent_count=8, concurrent_steps=2, detector={"mode": "probe"}) as lab:
+        for name in lab.names[1:]:
+            lab.adapter(name)
+        a = lab.agent("agent_5")
+        lab.store(a)
+        assert not a.worker.store.holds(FRAGMENTS[0].title)
+        for name in lab.names[1:4] + lab.names[5:]:
+            lab.network.freeze(name)
+        lab.adapter(ASKER)
+        for number in range(4):
+            a.adapter.inbox.put_nowait(request(lab, "search", {"question": QUESTION}, f"q{number}", "agent_5"))
+        await asyncio.sleep(0.1)
+        assert len(a.events("step_start")) == 4
+        a.adapter.inbox.put_nowait(request(lab, "search", {"question": "?"}, "q4", "agent_5"))
+        assert await results(lab, 0.1) == [{"ok": True, "output": {"fragments": []}}]
+
+
+async def test_an_unavailable_step_is_tried_afresh_when_it_is_asked_for_again(make_lab: MakeLab) -> None:
+    """What was out of reach may be back: the answer is not remembered."""
+    async with make_lab(agent_count=8) as lab:
+        a = stage(lab, "agent_5")
+        message = request(lab, "search", {"question": QUESTION}, worker="agent_5")
+        for starts in (1, 2):
+            a.adapter.inbox.put_nowait(message)
+            (result,) = await results(lab)
+            assert (result["error"], result["title"]) == ("unavailable", "Aurora Bridge")
+            assert len(a.events("step_start")) == starts
+
+
 async def test_the_service_time_is_the_declared_one_with_a_seeded_jitter(make_lab: MakeLab) -> None:
     """Within ten percent of ``step_work_ms``, different from step to step, and the same for the same seed."""
     async with make_lab(step_work_ms=200) as lab:
@@ -249,7 +280,7 @@ async def test_a_lookup_before_the_broadcast_is_unavailable(make_lab: MakeLab) -
     async with make_lab(agent_count=5) as lab:
         a = stage(lab, "agent_5")  # the dealer begins anew
         a.adapter.inbox.put_nowait(request(lab, "search", {"question": QUESTION}, worker="agent_5"))
-        assert await results(lab) == [{"ok": False, "error": "unavailable"}]
+        assert await results(lab) == [{"ok": False, "error": "unavailable", "title": "Aurora Bridge"}]
 
 
 @pytest.mark.parametrize("title", ["elsewhere", 7, None])

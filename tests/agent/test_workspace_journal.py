@@ -148,14 +148,14 @@ def test_a_line_that_fits_only_in_part_is_an_error_too(journal: Journal, monkeyp
 
 def test_observers_see_what_was_written_and_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The live metrics and the journal say the same: an event that could not be written is not counted."""
-    seen: list[tuple[str, dict[str, JsonValue]]] = []
-    journal = Journal(path, "agent_1", 0, FixedClock(), (lambda ev, fields: seen.append((ev, fields)),))
+    seen: list[tuple[float, str, dict[str, JsonValue]]] = []
+    journal = Journal(path, "agent_1", 0, FixedClock(), (lambda at, ev, fields: seen.append((at, ev, fields)),))
     journal.append("alive", peer="agent_2")
     monkeypatch.setattr(os, "write", lambda _descriptor, _payload: 0)
     with pytest.raises(LabError):
         journal.append("alive", peer="agent_3")
     journal.close()
-    assert seen == [("alive", {"peer": "agent_2"})]
+    assert seen == [(FixedClock().now(), "alive", {"peer": "agent_2"})]
 
 
 def test_a_first_life_finds_nothing(tmp_path: Path) -> None:

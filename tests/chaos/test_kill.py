@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from chaos import faults
 from chaos.faults.kill import FAULT
 from chaos.schedule import Order
-from chaos.storm import carry_out
+from chaos.storm import acting_on, carry_out
 from protocols.errors import FaultError
 
 Event = tuple[str, dict[str, JsonValue]]
@@ -36,7 +36,7 @@ class FakeTarget:
         """Answer as the test wants."""
         return self.reason
 
-    def authorise(self, _victims: Sequence[str]) -> None:
+    async def authorise(self, _victims: Sequence[str]) -> None:
         """Refuse if the test wants."""
         if self.refusal:
             raise FaultError(self.refusal)
@@ -124,7 +124,7 @@ def test_orders_are_carried_out_at_their_time() -> None:
         target.record(ev, at=at, **fields)
 
     orders = (Order(60, "kill", "inject", ("a",)), Order(75, "kill", "heal", ("a",)))
-    asyncio.run(carry_out(orders, target=target, clock=clock, t0=1002.0, record=record))
+    asyncio.run(carry_out(orders, act=acting_on(target, record), clock=clock, t0=1002.0))
     assert (times["kill_call"], times["heal_done"]) == (1062.0, 1077.0)
 
 
@@ -133,7 +133,7 @@ def test_an_unknown_fault_is_refused_before_the_first_order() -> None:
     target = FakeTarget()
     orders = (Order(1, "kill", "inject", ("a",)), Order(2, "flood", "inject", ("a",)))
     with pytest.raises(FaultError, match=r"kill.*flood"):
-        asyncio.run(carry_out(orders, target=target, clock=FakeClock(0), t0=0, record=target.record))
+        asyncio.run(carry_out(orders, act=acting_on(target, target.record), clock=FakeClock(0), t0=0))
     assert target.log == []
 
 

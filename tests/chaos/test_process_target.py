@@ -74,7 +74,7 @@ def test_strangers_are_out_of_reach(lab: Lab) -> None:
     """A process that was not registered cannot be named, although it is our child."""
     stranger = lab.start()
     with pytest.raises(FaultError, match="agents of this run"):
-        lab.target.authorise([str(stranger.pid)])
+        asyncio.run(lab.target.authorise([str(stranger.pid)]))
     with pytest.raises(FaultError, match="agents of this run"):
         asyncio.run(lab.target.kill("agent_3"))
     assert stranger.poll() is None
@@ -82,10 +82,15 @@ def test_strangers_are_out_of_reach(lab: Lab) -> None:
 
 @pytest.mark.parametrize(
     ("victims", "message"),
-    [((), "at least one victim"), (("agent_1", "agent_2"), "order for all"), (("agent_1", "agent_9"), "agent_9")],
+    [
+        ((), "at least one victim"),
+        (("agent_1", "agent_2"), "order for all"),
+        (("agent_1", "agent_9"), "agent_9"),
+        (("agent_1", "agent_1"), "every victim once"),
+    ],
 )
 def test_impossible_orders_are_refused(lab: Lab, victims: tuple[str, ...], message: str) -> None:
-    """Nobody, everybody, or somebody else: each is refused, and nobody is hurt."""
+    """Nobody, everybody, somebody else, or somebody twice: each is refused, and nobody is hurt."""
     with pytest.raises(FaultError, match=message):
         asyncio.run(FAULT.inject(lab.target, victims, _no_record))
     assert [child.poll() for child in lab.children] == [None, None]

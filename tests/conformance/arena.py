@@ -20,6 +20,7 @@ from protocols.wire import ByteCounter, classify, counting_loop
 
 from .peer_process import PeerProcess
 from .proxy import Proxy
+from .recorder import Recorder
 
 T = TypeVar("T")
 
@@ -64,6 +65,14 @@ class Arena:
         """What it takes to pass for ``name`` where the protocol is spoken over TLS; None otherwise."""
         return self.adapter_class.serving_tls(self._folder / name)
 
+    def asking_tls(self) -> dict[str, Any]:
+        """How ``asyncio.open_connection`` is to ask a node: where the protocol is spoken over TLS, by the lab's CA."""
+        if self.serving_tls("b") is None:
+            return {}
+        context = ssl.create_default_context(cafile=next(self._folder.glob("ca/*.pem")))
+        context.check_hostname = False  # which node of the lab answers is known by its port
+        return {"ssl": context}
+
     def port(self, name: str) -> int:
         """The port of ``name``: kept from everybody else by a bound socket that does not listen."""
         if name not in self._reserved:
@@ -72,6 +81,11 @@ class Arena:
             held.bind((HOST, 0))
         port: int = self._reserved[name].getsockname()[1]
         return port
+
+    def _known_port(self, name: str) -> int:
+        if name not in _NAMES:
+            raise LookupError(name)
+        return self.port(name)
 
     async def node(
         self,
@@ -88,7 +102,7 @@ class Arena:
         workspace.mkdir(exist_ok=True)
         context = AdapterContext(
             Identity(name, incarnation),
-            lambda peer: Endpoint(HOST, detours.get(peer) or self.port(peer)),
+            lambda peer: Endpoint(HOST, detours.get(peer) or self._known_port(peer)),
             MonotonicClock(),
             counter or self.counter,
             workspace,
@@ -151,6 +165,12 @@ class Arena:
         """A proxy in front of ``name``."""
         async with Proxy(self.port(name), receive_buffer_bytes).running() as proxy:
             yield proxy
+
+    @asynccontextmanager
+    async def recorder(self, name: str) -> AsyncIterator[Recorder]:
+        """A recorder in front of ``name``."""
+        async with Recorder(self.port(name), {"ssl": self.serving_tls(name)}, self.asking_tls()).running() as recorder:
+            yield recorder
 
     async def close(self) -> None:
         """End every node and peer process; whatever task then remains was leaked."""

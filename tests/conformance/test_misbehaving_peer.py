@@ -49,6 +49,18 @@ def test_nobody_listens(arena: Arena) -> None:
     arena.run(scenario())
 
 
+def test_name_of_nobody(arena: Arena) -> None:
+    """A peer that the roster does not have is unreachable, by every call."""
+
+    async def scenario() -> None:
+        a = await arena.node("a")
+        for call in _calls(arena, a, "nobody"):
+            with pytest.raises(PeerUnreachableError):
+                await call()
+
+    arena.run(scenario())
+
+
 @pytest.mark.parametrize("passed", [0, 1, 12, 30])
 def test_peer_closes_in_mid_answer(arena: Arena, passed: int) -> None:
     """An answer cut after some bytes is an error of that exchange, and only of that one."""
@@ -176,17 +188,19 @@ def test_watch_tells_of_a_killed_peer(arena: Arena) -> None:
     arena.run(scenario())
 
 
-def _calls(arena: Arena, adapter: BaseProtocolAdapter) -> list[Callable[[], Awaitable[Identity | None]]]:
-    """All that ``adapter`` can ask of the peer ``b``."""
+def _calls(
+    arena: Arena, adapter: BaseProtocolAdapter, peer: str = "b"
+) -> list[Callable[[], Awaitable[Identity | None]]]:
+    """All that ``adapter`` can ask of ``peer``."""
 
     async def send() -> None:
-        await arena.deliver(adapter, arena.message())
+        await arena.deliver(adapter, arena.message(recipient=peer))
 
     async def probe() -> None:
-        await adapter.probe("b")
+        await adapter.probe(peer)
 
     async def connect() -> Identity | None:
-        return await arena.link(adapter, "b")
+        return await arena.link(adapter, peer)
 
     calls: list[Callable[[], Awaitable[Identity | None]]] = [send]
     if arena.overrides("connect"):

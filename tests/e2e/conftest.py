@@ -32,7 +32,16 @@ def lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
         folder = tmp_path / str(base)
         folder.mkdir()
         command = [
-            *(sys.executable, "-m", "orchestrator", "run", "--config", str(CHECKOUT / "config.yaml")),
+            *(
+                sys.executable,
+                "-m",
+                "orchestrator",
+                "run",
+                "--runtime",
+                "local",
+                "--config",
+                str(CHECKOUT / "config.yaml"),
+            ),
             *("--set", f"network.base_port={base}", "--set", f"network.admin_base_port={base + 100}"),
             *flags,
         ]

@@ -28,6 +28,7 @@ from protocols.adapter import Identity
 from protocols.anp.adapter import AnpAdapter
 from protocols.anp.direct import capabilities_params, send_params
 from protocols.anp.hosts import did_of, host_of, url
+from protocols.clock import civil_now
 from protocols.errors import IdentityError, PeerRejectedError
 from protocols.names import naming
 from tests.protocols.anp_lab import HOST, NODES, AnpLab, lab_in, message
@@ -67,11 +68,11 @@ def test_remote_agent_of_the_sdk_talks_to_our_node(lab: AnpLab) -> None:
         with naming(first._names):
             remote = await RemoteAgent.discover(url(_SECOND, "/agent/ad.json"), DIDWbaAuthHeader(*_files(lab, _FIRST)))
             assert (remote.name, remote.method_names) == (_SECOND, ("anp.get_capabilities", "direct.send"))
-            found = await remote.call("anp.get_capabilities", **capabilities_params())
+            found = await remote.call("anp.get_capabilities", **capabilities_params(civil_now()))
             assert found["service_did"] == did_of(_SECOND)
-            receipt = await remote.call("direct.send", **send_params(first._identity, _SECOND, message()))
+            receipt = await remote.call("direct.send", **send_params(first._identity, _SECOND, message(), civil_now()))
             assert receipt["accepted"] is True
-            tampered = send_params(first._identity, _SECOND, message())
+            tampered = send_params(first._identity, _SECOND, message(), civil_now())
             tampered["body"]["payload"]["body"] = {"text": "another"}
             with pytest.raises(RpcError, match="2005"):
                 await remote.call("direct.send", **tampered)
@@ -89,7 +90,9 @@ def test_client_of_the_sdk_signs_once_and_then_uses_our_token(lab: AnpLab) -> No
         client = ANPClient(*_files(lab, _FIRST))
 
         async def call() -> Any:
-            return await client.call_jsonrpc(url(_SECOND, "/agent/rpc"), "anp.get_capabilities", capabilities_params())
+            return await client.call_jsonrpc(
+                url(_SECOND, "/agent/rpc"), "anp.get_capabilities", capabilities_params(civil_now())
+            )
 
         with naming(first._names):
             assert (await call())["success"]

@@ -140,11 +140,11 @@ class StormBuilder:
         at_s = start_s
         for turn, step in enumerate(TOOLS):
             worker = self._worker(step, index + turn, at_s)
-            attempt, cause = 0, {}
+            attempt, cause = 1, {}
             if worker in self.victims and at_s + 0.2 > self.kill_s:
                 self._request(at_s, owner, task, step, worker, attempt, {})
                 self._add(at_s, worker, "step_start", task=task, step=step, req=f"r{self._requests}")
-                at_s, attempt = self.kill_s + DETECT_S[0] + 0.02, 1
+                at_s, attempt = self.kill_s + DETECT_S[0] + 0.02, 2
                 cause = {"cause": [worker, f"r{self._requests}"]}
                 worker = self._worker(step, index + turn, at_s)
             self._request(at_s, owner, task, step, worker, attempt, cause)

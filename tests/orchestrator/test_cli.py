@@ -12,7 +12,7 @@ import pytest
 from orchestrator.cli import main
 from orchestrator.ports import check_ports
 from orchestrator.scenario import Scenario
-from orchestrator.workload.document import load_document
+from orchestrator.workload.loaders import load_document
 from protocols.errors import ConfigError, LabError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--set", "expect.recovery_ms=fast"], "expect.recovery_ms: expected a comparison"),
         (["--duration", "[1"], "--duration: expected a YAML value"),
         (["--agent-cuont", "3"], "unknown argument --agent-cuont; did you mean --agent-count?"),
-        (["--runtime", "docker"], "docker, which is not built yet"),
+        (["--runtime", "podman"], "invalid choice: 'podman'"),
         (["--runtime", "moon"], "--runtime: invalid choice: 'moon'"),
         (["--scenario", "crash-recover"], "got 'crash-recover'; did you mean crash-recovery?"),
         (["--scenario", "../config"], "--scenario: expected one of crash-recovery"),
@@ -149,7 +149,7 @@ def test_a_taken_port_is_named_with_its_holder(capsys: pytest.CaptureFixture[str
     """A listener on an agent's port stops the run before it starts, and the line says which port and which process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        said = refused(capsys, "--set", f"network.base_port={port}", *QUIET)
+        said = refused(capsys, "--runtime", "local", "--set", f"network.base_port={port}", *QUIET)
         assert f"expected port {port} to be free, but process" in said
     assert conductor.runs == []
 

@@ -9,10 +9,10 @@ from orchestrator.seeds import stream
 from orchestrator.workload.document import (
     GaiaDocument,
     GeneratorParameters,
-    load_document,
     write_document,
 )
 from orchestrator.workload.generator import generate
+from orchestrator.workload.loaders import load_document
 from protocols.errors import ConfigError
 
 SAMPLE = Path(__file__).parents[2] / "docs" / "gaia_document.jsonl"

@@ -224,13 +224,14 @@ class _FakeClock:
         await asyncio.sleep(0)
 
 
-def _view(run_dir: Path, events: list[Event], clock: _FakeClock, *, terminal: bool, **options: bool) -> tuple[
+def _view(run_dir: Path, events: list[Event], clock: _FakeClock, *, terminal: bool, debug: bool = False) -> tuple[
         LiveView, io.StringIO, io.StringIO]:  # fmt: skip
     start = next(event for event in events if event["ev"] == "run_start")
     names = next([row["node_id"] for row in event["agents"]] for event in events if event["ev"] == "roster")
     screen, log = io.StringIO(), io.StringIO()
     console = Console(file=screen, width=100, height=40, force_terminal=terminal)
-    return LiveView(run_dir, Windows(**start["windows"]), names, clock, console, log, **options), screen, log
+    state = LiveState(Windows(**start["windows"]), names, lambda answer, key: answer == key)
+    return LiveView(run_dir, state, clock, console, log, debug=debug), screen, log
 
 
 def test_without_a_terminal_the_same_lines_go_to_output_and_log(

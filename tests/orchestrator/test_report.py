@@ -81,7 +81,7 @@ def test_everything_a_reader_needs_stands_in_the_file(storm_events: Build) -> No
     assert content["starved"] is False
     assert content["windows"]["kill_at_s"] == 12.0
     assert (content["seed"], content["runtime"], content["partial"], content["scaled"]) == (1, "local", False, True)
-    assert content["schema_version"] == "1.0"
+    assert content["schema_version"] == "1.1"
     assert content["details"]["success_rate_drop"]["n_pre"] == 48
 
 

@@ -138,7 +138,7 @@ def test_short_runs(storm: dict[str, object]) -> None:
         ({"scenario": {"agent_count": 2}, "network": {"base_port": 9999}}, "apart from the agents' 9999 to 10001"),
         ({"scenario": {"agent_count": 901}}, "apart from the agents'"),
         ({"network": {"base_port": 80}}, "expected ports within 1024 to 65535, but 8 agents need 80 to 88"),
-        ({"network": {"admin_base_port": 65530}}, "8 agents need 65531 to 65538"),
+        ({"network": {"admin_base_port": 65530}}, "8 agents need 65530 to 65538"),
     ],
 )
 def test_port_ranges_must_be_possible(values: dict[str, object], said: str) -> None:

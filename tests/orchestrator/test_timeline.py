@@ -88,8 +88,8 @@ def test_roster() -> None:
     assert [agent.node_id for agent in planned.agents] == [f"agent_{number}" for number in range(1, 7)]
     assert [agent.tool for agent in planned.agents] == [*TOOLS, *TOOLS[:2]]
     assert [(agent.port, agent.admin_port) for agent in planned.agents][:2] == [(9001, 10001), (9002, 10002)]
-    assert planned.conductor_port == 9000
-    assert len(set(planned.ports)) == 13
+    assert (planned.conductor_port, planned.conductor_admin_port) == (9000, 10000)
+    assert len(set(planned.ports)) == 14
 
 
 def test_storm() -> None:

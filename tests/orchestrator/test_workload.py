@@ -19,10 +19,10 @@ from orchestrator.workload.document import (
     GaiaDocument,
     GaiaQuestion,
     GeneratorParameters,
-    load_document,
 )
 from orchestrator.workload.generator import generate
 from orchestrator.workload.grade import is_correct
+from orchestrator.workload.loaders import load_document
 from orchestrator.workload.placement import cut
 
 SAMPLE = Path(__file__).parents[2] / "docs" / "gaia_document.jsonl"

@@ -15,7 +15,7 @@ from protocols.adapter import AdapterContext, Endpoint, Identity, Timeouts
 from protocols.anp.adapter import AnpAdapter
 from protocols.anp.direct import SEND, send_params
 from protocols.anp.hosts import RPC_PATH, url
-from protocols.clock import MonotonicClock
+from protocols.clock import MonotonicClock, civil_now
 from protocols.message import Message
 from protocols.names import naming
 from protocols.wire import ByteCounter, counting_loop
@@ -117,7 +117,7 @@ def message(**changes: Any) -> Message:
 
 def signed(sender: AnpAdapter, content: Message | None = None, dest: str = NODES[1]) -> dict[str, Any]:
     """A JSON-RPC request as ``sender`` would send it."""
-    params = send_params(sender._identity, dest, content or message())
+    params = send_params(sender._identity, dest, content or message(), civil_now())
     return {"jsonrpc": "2.0", "id": "1", "method": SEND, "params": params}
 
 

@@ -8,7 +8,7 @@ import pytest
 from a2a.types import AgentCard
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 
-from protocols.a2a import adapter, server
+from protocols import inbox, serving
 from protocols.a2a.codec import EXTENSION, identity_of
 from protocols.adapter import Identity
 from protocols.errors import IdentityError, PeerRejectedError
@@ -113,7 +113,7 @@ def test_message_on_the_wire(run: RunScenario, monkeypatch: pytest.MonkeyPatch) 
             assert configuration.HasField("history_length"), "expected a task to come without its request"
             assert (sent.message_id, sent.context_id) == ("m1", "q7")
             assert extensions == {EXTENSION}
-            assert dict(sent.metadata[EXTENSION]) == {
+            assert json.loads(sent.metadata[EXTENSION]) == {
                 "kind": "echo",
                 "sender": "a",
                 "recipient": "b",
@@ -127,7 +127,7 @@ def test_message_on_the_wire(run: RunScenario, monkeypatch: pytest.MonkeyPatch) 
 
 def test_full_inbox_is_said(run: RunScenario, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that cannot take more refuses, messages and requests alike, and takes again when there is room."""
-    monkeypatch.setattr(adapter, "_MAX_INBOX", 1)
+    monkeypatch.setattr(inbox, "MAX_MESSAGES", 1)
 
     async def scenario() -> None:
         async with pair() as (a, b, _):
@@ -184,7 +184,7 @@ def _params(changes: dict[str, Any]) -> dict[str, Any]:
 
 def test_body_is_bounded(run: RunScenario, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body over the limit, or not of UTF-8, is an invalid request, and the connection's other users do not notice."""
-    monkeypatch.setattr(server, "_MAX_BODY_BYTES", 10_000)
+    monkeypatch.setattr(serving, "MAX_BODY_BYTES", 10_000)
 
     async def scenario() -> None:
         async with pair() as (a, _, lab), bare(lab) as client:

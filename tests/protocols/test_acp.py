@@ -7,7 +7,7 @@ import httpx
 import pytest
 from acp_sdk.client import Client
 
-from protocols.acp import server
+from protocols import inbox
 from protocols.acp.parts import packed
 from protocols.errors import IdentityError, PeerRejectedError
 from protocols.message import Traffic
@@ -55,7 +55,7 @@ def test_likeness_of_names_is_no_identity(run: RunScenario, counter: ByteCounter
         (b'{"agent_name":"agent-2","input":[{"parts":[{"content":"hello"}]}]}', 422, "invalid_input"),
         (b'{"agent_name":"agent-2","input":[' + b"0," * 100_000 + b"0]}", 422, "invalid_input"),
         (b'{"agent_name":"presence","mode":"sync","input":[]}', 422, "invalid_input"),
-        (b"q" * (32 * _MIB + 1), 413, "server_error"),
+        (b"q" * (8 * _MIB + 1), 413, "invalid_input"),
     ],
     ids=["half", "nested", "a list", "no message", "a crowd", "presence in vain", "too large"],
 )
@@ -86,7 +86,7 @@ def test_history_without_end_is_refused_unread(run: RunScenario, counter: ByteCo
             }
             refused = await bare.post("/runs", json=body)
             assert refused.status_code == 422
-            assert refused.json()["message"] == "expected at most 1000 messages of history, got 5000"
+            assert refused.json()["message"] == "expected 1000 messages of history, got 5000"
 
     run(scenario())
 
@@ -95,7 +95,7 @@ def test_full_inbox_refuses_until_there_is_room(
     run: RunScenario, counter: ByteCounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node that takes nothing out of its inbox says so instead of growing."""
-    monkeypatch.setattr(server, "_MAX_INBOX", 1)
+    monkeypatch.setattr(inbox, "MAX_MESSAGES", 1)
 
     async def scenario() -> None:
         async with pair(counter) as lab:

@@ -58,6 +58,6 @@ def test_the_guides_adapter_survives_a_storm(installed: dict[str, str], tmp_path
     """A storm over the guide's own protocol is valid."""
     flags = ["--protocol", "lines", "--duration", "16"]
     ports = ["--set", "network.base_port=19000", "--set", "network.admin_base_port=19100"]
-    config = ["--config", str(CHECKOUT / "config.yaml")]
+    config = ["--runtime", "local", "--config", str(CHECKOUT / "config.yaml")]
     output = _run(["orchestrator", "run", *config, *flags, *ports], tmp_path, installed, 150)
     assert "VALID   lines" in output, output

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from protocols import registry
+from protocols import inbox, registry
 from protocols.adapter import Identity
 from protocols.errors import PeerRejectedError
 from protocols.message import Traffic
@@ -21,7 +21,6 @@ from protocols.wire import ByteCounter, classify
 if registry.obstacle("agora") is not None:
     pytest.skip("the SDK cannot be installed on this Python", allow_module_level=True)
 
-from protocols.agora import adapter as agora_adapter
 from protocols.agora import receiver
 from protocols.agora.document import DOCUMENT, PROTOCOL_HASH
 
@@ -94,7 +93,7 @@ def test_routine_answers_as_the_document_says(run: Run, ports: dict[str, int], t
             assert await ask(bare, "identify") == {"node_id": "b", "incarnation": 7}
             assert await ask(bare, message().to_json().decode()) == {"received": "m1"}
             assert await b.receive_message() == message()
-            for no_message in ("", "identify ", "{", "[" * 100_000, "\ud800", '{"message_id": "m1"}'):
+            for no_message in ("", "identify ", "{", "[" * 90_000, "\ud800", '{"message_id": "m1"}'):
                 assert list(await ask(bare, no_message)) == ["error"]
             assert await ask(bare, message(recipient="c").to_json().decode()) == {"error": "this is b"}
 
@@ -105,7 +104,7 @@ _REFUSED: dict[str, tuple[int, dict[str, Any]]] = {
     "nothing": (400, {"content": b""}),
     "half": (400, {"content": b"{"}),
     "no text": (400, {"content": b"\xff"}),
-    "nested": (400, {"content": b"[" * 100_000}),
+    "nested": (400, {"content": b"[" * 90_000}),
     "a list": (400, {"json": [1]}),
     "no hash": (400, {"json": {"protocolSources": [], "body": ""}}),
     "no sources": (400, {"json": {"protocolHash": PROTOCOL_HASH, "body": ""}}),
@@ -179,7 +178,7 @@ def test_full_inbox_refuses_until_there_is_room(
     run: Run, ports: dict[str, int], tmp_path: Path, counter: ByteCounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node that takes nothing out of its inbox says so instead of growing, and loses nothing it acknowledged."""
-    monkeypatch.setattr(agora_adapter, "_MAX_INBOX", 2)
+    monkeypatch.setattr(inbox, "MAX_MESSAGES", 2)
 
     async def scenario() -> None:
         a = adapter("a", ports, counter, tmp_path)

@@ -8,6 +8,7 @@ import pytest
 
 from protocols.anp.adapter import AnpAdapter
 from protocols.anp.direct import CAPABILITIES, capabilities_params
+from protocols.clock import civil_now
 from protocols.errors import PeerRejectedError
 
 from .anp_lab import (
@@ -38,7 +39,9 @@ def test_replayed_handshake_is_refused(lab: AnpLab) -> None:
 
     async def scenario() -> None:
         first, second = await lab.node(_FIRST), await lab.node(_SECOND)
-        body = encoded({"jsonrpc": "2.0", "id": "1", "method": CAPABILITIES, "params": capabilities_params()})
+        body = encoded(
+            {"jsonrpc": "2.0", "id": "1", "method": CAPABILITIES, "params": capabilities_params(civil_now())}
+        )
         recorded = http_signature(first, body)
         accepted = await post(first, body, recorded)
         assert (accepted.status, "Authentication-Info" in accepted.headers) == (200, True)
@@ -54,7 +57,9 @@ def test_tampered_handshake_is_refused(lab: AnpLab) -> None:
 
     async def scenario() -> None:
         first, second = await lab.node(_FIRST), await lab.node(_SECOND)
-        body = encoded({"jsonrpc": "2.0", "id": "1", "method": CAPABILITIES, "params": capabilities_params()})
+        body = encoded(
+            {"jsonrpc": "2.0", "id": "1", "method": CAPABILITIES, "params": capabilities_params(civil_now())}
+        )
         reply = await post(first, body.replace(b'"1"', b'"2"'), http_signature(first, body))
         assert (reply.status, refusals(second)) == (401, {"tampered": 1})
 
@@ -114,16 +119,19 @@ def test_call_without_credentials_is_refused(lab: AnpLab, headers: dict[str, str
 
 
 def test_caller_whose_host_is_gone_gets_no_token(lab: AnpLab) -> None:
-    """Each node hosts its own DID document: a dead host breaks new handshakes, and only these."""
+    """Each node hosts its own DID document: a dead host breaks first handshakes, and only these."""
 
     async def scenario() -> None:
-        first, second = await lab.pair()
+        (first, second), third = await lab.pair(), await lab.node(NODES[2])
         await first.send_message(_SECOND, message())
-        assert first._server is not None
-        await first._server.close()
+        for caller in (first, third):
+            assert caller._server is not None
+            await caller._server.close()
         await first.send_message(_SECOND, message(message_id="m2"))
+        await first.connect(_SECOND)
+        assert refusals(second) == {}
         with pytest.raises(PeerRejectedError, match="Failed to resolve DID document"):
-            await first.connect(_SECOND)
+            await third.connect(_SECOND)
         assert refusals(second) == {"unresolved": 1}
 
     lab.run(scenario())
@@ -133,7 +141,7 @@ def test_refusals_are_counted_and_not_logged(lab: AnpLab, caplog: pytest.LogCapt
     """The SDK logs refused tokens and dead hosts as errors, with stack traces; in a storm they are everyday events."""
 
     async def scenario() -> None:
-        first, second = await lab.pair()
+        first, second = await lab.node(_FIRST), await lab.node(_SECOND)
         await post(first, b"{}", {"Authorization": "Bearer nonsense"})
         assert first._server is not None
         await first._server.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from protocols.anp import service
+from protocols import inbox, serving
 from protocols.errors import PeerRejectedError
 from protocols.names import naming
 
@@ -42,7 +42,7 @@ _NO_REQUEST: dict[str, tuple[int, bytes]] = {
     "empty": (_PARSE, b""),
     "no JSON": (_PARSE, b"{"),
     "invalid UTF-8": (_PARSE, b'{"jsonrpc": "2.0\xff"}'),
-    "deep nesting": (_PARSE, b'{"jsonrpc":"2.0","id":"1","method":"direct.send","params":' + b'{"a":' * 200_000),
+    "deep nesting": (_PARSE, b'{"jsonrpc":"2.0","id":"1","method":"direct.send","params":' + b'{"a":' * 90_000),
     "a huge number": (
         _PARSE,
         b'{"jsonrpc":"2.0","id":"1","method":"direct.send","params":{"a":1' + b"0" * 100_000 + b"}}",
@@ -107,7 +107,7 @@ def test_content_that_cannot_be_canonical_is_refused(lab: AnpLab, case: str) -> 
 
 def test_body_without_end_is_refused(lab: AnpLab, monkeypatch: pytest.MonkeyPatch) -> None:
     """413 and ANP's error, as soon as it is too large."""
-    monkeypatch.setattr(service, "MAX_BODY_BYTES", _MIB)
+    monkeypatch.setattr(serving, "MAX_BODY_BYTES", _MIB)
 
     async def scenario() -> None:
         first, second = await lab.pair()
@@ -118,12 +118,12 @@ def test_body_without_end_is_refused(lab: AnpLab, monkeypatch: pytest.MonkeyPatc
     lab.run(scenario())
 
 
-def test_full_inbox_says_try_again(lab: AnpLab) -> None:
+def test_full_inbox_says_try_again(lab: AnpLab, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that cannot keep a message gives no receipt for it."""
 
     async def scenario() -> None:
         first, second = await lab.pair()
-        second._inbox = asyncio.Queue(1)
+        monkeypatch.setattr(inbox, "MAX_MESSAGES", 1)
         await first.send_message(_SECOND, message())
         reply: Reply = await post(first, encoded(signed(first)), bearer(first))
         assert (reply.anp_code, reply.json["error"]["data"]["retryable"]) == ("anp.temporarily_unavailable", True)

@@ -10,9 +10,10 @@ from anp.proof import generate_rfc9421_origin_proof
 from anp.proof.rfc9421_origin import Rfc9421OriginProofGenerationOptions
 
 from protocols.anp.adapter import AnpAdapter
-from protocols.anp.direct import MAX_AGE_S, SEND, unix_now
+from protocols.anp.direct import MAX_AGE_S, SEND
 from protocols.anp.errors import Reason
 from protocols.anp.hosts import did_of
+from protocols.clock import civil_now
 
 from .anp_lab import (
     NODES,
@@ -40,9 +41,13 @@ def lab(tmp_path: Path) -> Iterator[AnpLab]:
         yield made
 
 
+def _unix_now() -> int:
+    return int(civil_now().timestamp())
+
+
 def _proof(sender: AnpAdapter, request: Request, **options: Any) -> dict[str, str]:
     """A new origin proof of the request's content, by the key of ``sender``."""
-    params, now = request["params"], unix_now()
+    params, now = request["params"], _unix_now()
     chosen = Rfc9421OriginProofGenerationOptions(**({"created": now, "expires": now + 60, "nonce": "n1"} | options))
     proof: dict[str, str] = generate_rfc9421_origin_proof(
         SEND,
@@ -86,17 +91,17 @@ def _use_anothers_key_id(third: AnpAdapter, request: Request) -> None:
 
 
 def _grow_old(sender: AnpAdapter, request: Request) -> None:
-    created = unix_now() - MAX_AGE_S - 1
+    created = _unix_now() - MAX_AGE_S - 1
     request["params"]["auth"]["origin_proof"] = _proof(sender, request, created=created, expires=created + 600)
 
 
 def _come_from_the_future(sender: AnpAdapter, request: Request) -> None:
-    created = unix_now() + 2 * MAX_AGE_S
+    created = _unix_now() + 2 * MAX_AGE_S
     request["params"]["auth"]["origin_proof"] = _proof(sender, request, created=created, expires=created + 60)
 
 
 def _expire(sender: AnpAdapter, request: Request) -> None:
-    now = unix_now()
+    now = _unix_now()
     request["params"]["auth"]["origin_proof"] = _proof(sender, request, created=now - 20, expires=now - 10)
 
 

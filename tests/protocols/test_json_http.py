@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from protocols import json_http
+from protocols import inbox
 from protocols.adapter import AdapterContext, Endpoint, Identity, Timeouts
 from protocols.clock import MonotonicClock
 from protocols.errors import PeerRejectedError
@@ -64,14 +64,13 @@ async def _node_b(counter: ByteCounter) -> AsyncIterator[tuple[JsonHttpAdapter, 
 
 
 def test_routes(run: Run, counter: ByteCounter) -> None:
-    """Hello names node and incarnation, health is empty, a message is accepted with 202; there is nothing else."""
+    """Hello and health name node and incarnation, a message is accepted with 202; there is nothing else."""
 
     async def scenario() -> None:
         async with _node_b(counter) as (_, b, bare):
-            hello = await bare.get("/hello")
-            assert (hello.status_code, hello.json()) == (200, {"node_id": "b", "incarnation": 7})
-            health = await bare.get("/health")
-            assert (health.status_code, health.content) == (200, b"")
+            for path in ("/hello", "/health"):
+                answer = await bare.get(path)
+                assert (answer.status_code, answer.json()) == (200, {"node_id": "b", "incarnation": 7})
             accepted = await bare.post("/messages", content=_message().to_json())
             assert (accepted.status_code, accepted.content) == (202, b"")
             assert await b.receive_message() == _message()
@@ -113,7 +112,7 @@ def test_full_inbox_refuses_until_there_is_room(
     run: Run, counter: ByteCounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node that takes nothing out of its inbox says so instead of growing, and loses nothing it acknowledged."""
-    monkeypatch.setattr(json_http, "_MAX_INBOX", 2)
+    monkeypatch.setattr(inbox, "MAX_MESSAGES", 2)
 
     async def scenario() -> None:
         async with _node_b(counter) as (a, b, _):

@@ -55,7 +55,7 @@ class Site:
     async def start(self) -> AsgiServer:
         """Say hello to everybody, over TLS."""
         app = count_served(_hello, self.served, {"/": Traffic.HANDSHAKE})
-        listener = listen(_HOST, self.port, self.served, assumed=Traffic.RESUME)
+        listener = listen(_HOST, self.port, self.served)
         server = AsgiServer(app, listener, tls=serving_tls(self._workspace))
         await server.start()
         return server
@@ -135,7 +135,7 @@ def test_names_hold_in_their_context_only(run: Run, site: Site) -> None:
 
 
 def test_handshake_that_breaks_off_has_a_class_at_both_ends(run: Run, site: Site) -> None:
-    """No request ever explains these bytes: they belong to what the caller wanted, and at the server as declared."""
+    """No request ever explains these bytes: they belong to what the caller wanted, and are stray at the server."""
 
     async def scenario() -> None:
         server = await site.start()
@@ -146,7 +146,7 @@ def test_handshake_that_breaks_off_has_a_class_at_both_ends(run: Run, site: Site
 
     run(scenario())
     assert [(row[0], row[1], row[2]) for row in site.dialled.drain()] == [("client", "agent_1", "task")]
-    assert [(row[0], row[1], row[2]) for row in site.served.drain()] == [("server", None, "resume")]
+    assert [(row[0], row[1], row[2]) for row in site.served.drain()] == [("server", None, "stray")]
 
 
 def test_plain_http_at_a_tls_port_is_hung_up_on(run: Run, site: Site) -> None:

@@ -116,7 +116,7 @@ def test_close_ends_requests_under_way(run: Run, served: ByteCounter) -> None:
             await reader.readuntil(b"\r\n\r\n")  # the server says continue: so the request is surely under way
         assert await reader.read() == b""
         assert {task for task in asyncio.all_tasks() if not task.done()} == before
-        assert [row[2] for row in served.drain()] == ["heartbeat", "unclassified"]
+        assert [row[2] for row in served.drain()] == ["heartbeat", "stray"]
         writer.close()
         await idle.close()
         listen(*address, served).close()

@@ -1,0 +1,1 @@
+"""What the adapters cost, beside their bare SDKs and over thousands of messages."""

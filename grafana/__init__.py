@@ -1,0 +1,1 @@
+"""Grafana: dashboards as code, their provisioning, and the check that every query returns data."""

@@ -1,0 +1,10 @@
+"""The colours of the dashboards: Okabe and Ito's, told apart by colour-blind readers, and always beside a word."""
+
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+YELLOW = "#F0E442"
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+PURPLE = "#CC79A7"
+GREY = "#999999"

@@ -1,0 +1,180 @@
+"""Runs a storm in containers from the host: old lab down, new lab up, its terminal shown, its evidence brought home."""
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator import ports, report, run_dir, timeline
+from orchestrator.compose import images, override, prepare
+from orchestrator.compose.engine import Engine, EngineError, find_engine
+from orchestrator.compose.screen import show
+from orchestrator.run_dir import SCENARIO_FILE, RunDir
+from orchestrator.scenario import Scenario
+from protocols import registry
+from protocols.errors import FailstormError, LabError
+
+EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED = 2, 3, 130
+_KILLED = 137
+_IMAGE_OWNER = 10_001
+"""Whom the image runs as where the user is root."""
+_BUILD_TIMEOUT_S, _UP_TIMEOUT_S, _DOWN_TIMEOUT_S = 1800.0, 600.0, 120.0
+_GONE_TIMEOUT_S, _POLL_S = 15.0, 0.5
+_VARIABLES = ("PROTOCOL", "DURATION", "KILL_FRACTION", "KILL_AT", "WARMUP", "SEED", "TOPOLOGY", "DETECTOR_MODE")
+"""What a plain `docker compose up` takes from the environment, where make exports them; here the scenario has them."""
+
+
+class Launch:
+    """One run of the container lab, as the host sees it."""
+
+    def __init__(self, scenario: Scenario, engine: Engine, console: Console, *, debug: bool) -> None:
+        self._scenario = scenario
+        self._engine = engine
+        self._console = console
+        self._debug = debug
+        self._planned = timeline.plan(scenario)
+        self._override = override.generate((engine.checkout / "compose.yaml").read_text("utf-8"), self._planned)
+
+    def check(self) -> None:
+        """Raises ConfigError or EngineError when the lab could not run; changes nothing, but may pull images."""
+        protocol = self._scenario.storm.protocol
+        if not registry.load(protocol).__module__.startswith("protocols."):
+            raise EngineError(
+                f"the image of the lab does not have the protocol {protocol}, which was installed beside it"
+            )
+        override.check(self._engine.checkout, self._override)
+        self._engine = self._engine.with_settings(images.settle(self._engine, self._say))
+
+    def play(self) -> int:
+        """Run the storm and return the exit code of the orchestrator's container; raises LabError and ConfigError."""
+        results_dir = Path(self._scenario.output.results_dir)
+        self._clear_the_way()
+        folder = self._lay_out(results_dir)
+        try:
+            self._start(folder)
+            code = show(self._engine)
+        finally:
+            self._bring_home(folder)
+        return self._conclude(folder, code, results_dir.parent)
+
+    def _clear_the_way(self) -> None:
+        """Take the old lab down, with the override that it was started with, and see that the ports are free."""
+        if self._engine.run("compose", "ps", "--all", "--quiet").strip():
+            self._say("taking the old lab down")
+        take_down(self._engine)
+        override.replace(self._engine.checkout, self._override)
+        services = self._engine.configuration()["services"]
+        published = [
+            int(port["published"])
+            for name, service in sorted(services.items())
+            for port in service.get("ports", [])
+            if images.is_wanted(service)
+        ]
+        ports.check_ports(published)
+
+    def _lay_out(self, results_dir: Path) -> RunDir:
+        storm = self._scenario.storm
+        folder = run_dir.create(results_dir, run_dir.new_run_id(datetime.now(UTC), storm.protocol, storm.seed))
+        (folder.path / SCENARIO_FILE).write_text(self._scenario.to_yaml(), encoding="utf-8")
+        prepare.keep_document(self._scenario, folder.path)
+        run_dir.publish(folder, results_dir.parent)
+        uid, gid = os.getuid(), os.getgid()
+        settings = dict.fromkeys((*_VARIABLES, "SCENARIO", "AGENTS"), "") | {
+            "FAILSTORM_RUN_ID": folder.run_id,
+            "FAILSTORM_RESULTS": str(results_dir.resolve()),
+            "FAILSTORM_CONFIG": f"/results/{folder.run_id}/{SCENARIO_FILE}",
+            "FAILSTORM_UID": str(uid or _IMAGE_OWNER),
+            "FAILSTORM_GID": str(gid if uid else _IMAGE_OWNER),
+            "FAILSTORM_TTY": "true" if self._console.is_terminal else "false",
+            "FAILSTORM_DEBUG": "1" if self._debug else "",
+        }
+        self._engine = self._engine.with_settings(settings)
+        return folder
+
+    def _start(self, folder: RunDir) -> None:
+        self._say("building the image")
+        self._engine.run("compose", "build", "--quiet", timeout_s=_BUILD_TIMEOUT_S)
+        # Former builds of it that no container needs any more.
+        self._engine.run("image", "prune", "--force", "--filter", "label=failstorm=lab")
+        services = self._engine.run("compose", "config", "--services").split()
+        others = [name for name in services if name != "orchestrator"]
+        self._say(f"starting {len(self._planned.agents)} agents, run {folder.run_id}")
+        try:
+            self._compose("up", "--detach", "--no-build", *others)
+        except EngineError as error:
+            said = self._engine.run("compose", "logs", "--no-log-prefix", "--no-color", "prepare")
+            lines = [line for line in said.splitlines() if line.startswith("fail-storm: ")]
+            raise LabError(lines[-1].removeprefix("fail-storm: ") if lines else str(error)) from error
+        self._compose("up", "--no-start", "--no-build", "--no-deps", "orchestrator")
+
+    def _compose(self, *arguments: str) -> None:
+        self._engine.run("compose", *arguments, timeout_s=_UP_TIMEOUT_S)
+
+    def _bring_home(self, folder: RunDir) -> None:
+        """Wait for the agents' end and keep what every container has printed; whatever fails is one line."""
+        try:
+            deadline = time.monotonic() + _GONE_TIMEOUT_S
+            while time.monotonic() < deadline:
+                if "running" not in self._engine.containers(run=folder.run_id, role="agent").values():
+                    break
+                time.sleep(_POLL_S)
+            for agent in self._planned.agents:
+                for container in self._engine.containers(run=folder.run_id, node=agent.node_id):
+                    self._keep_output(container, folder.output(agent.node_id))
+            for container in self._engine.containers(run=folder.run_id, role="chaos"):
+                self._keep_output(container, folder.output("chaos"))
+        except (EngineError, OSError) as error:
+            self._say(f"expected to keep the containers' output, got: {error}")
+
+    def _keep_output(self, container: str, path: Path) -> None:
+        path.write_text(self._engine.run("logs", container), encoding="utf-8")
+
+    def _conclude(self, folder: RunDir, code: int | None, root: Path) -> int:
+        metrics = folder.path / report.METRICS_FILE
+        if code is None:
+            self._say("the engine stopped answering in mid-run; what was journaled until then follows")
+        elif code == _KILLED:
+            self._say("the orchestrator's container was killed in mid-run; what was journaled until then follows")
+        elif metrics.exists():
+            report.write_atomically(root / report.METRICS_FILE, metrics.read_text("utf-8"))
+            return code
+        elif code in (EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED):  # it has said why
+            return code
+        return self._report(folder, root)
+
+    def _report(self, folder: RunDir, root: Path) -> int:
+        try:
+            report.print_summary(report.write_report(folder.path, copy_to=root), self._console)
+        except FailstormError as error:
+            self._say(str(error))
+        return EXIT_LAB
+
+    def _say(self, line: str) -> None:
+        self._console.print(f"fail-storm: {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def take_down(engine: Engine) -> None:
+    """Remove every container and network of the lab; raises EngineError."""
+    engine.run("compose", "down", "--remove-orphans", "--timeout", "3", timeout_s=_DOWN_TIMEOUT_S)
+
+
+def find_lab(scenario: Scenario, environ: Mapping[str, str], *, must: bool, debug: bool) -> Launch | None:
+    """The container lab, ready to play ``scenario``; without it, and unless it ``must`` be there, None.
+
+    Says in one line which runtime it will be, and why. Raises ConfigError, and EngineError for one that must be there.
+    """
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    try:
+        engine = find_engine(environ)
+        found = Launch(scenario, engine, Console(), debug=debug)
+        found.check()
+    except EngineError as error:
+        if must:
+            raise
+        console.print(f"runtime: local processes, since {error}")
+        return None
+    console.print(f"runtime: containers, on Docker engine {engine.version}")
+    return found

@@ -1,0 +1,1 @@
+"""What Prometheus sees of a run, what it saw, and whether that agrees with the journal."""
