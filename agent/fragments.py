@@ -79,6 +79,10 @@ class FragmentStore:
             by_title[fragment.title] = fragment
         self._shards[shard] = by_title
 
+    def fragments_of(self, shard: int) -> tuple[Fragment, ...]:
+        """The fragments of one shard, in the order of the document; none if it is not here."""
+        return tuple(self._shards.get(shard, {}).values())
+
     def lookup(self, title: str) -> Fragment | None:
         """Return the fragment with exactly this title; None if its shard is elsewhere or has no such entity."""
         return self._shards.get(shard_of(title, self._shard_count), {}).get(title)

@@ -159,7 +159,7 @@ class Node:
         store = FragmentStore(len(broadcast.placement))
         for shard, fragments in broadcast.shards.items():
             store.store(shard, fragments)
-        self._worker.store, self._worker.placement = store, broadcast.placement
+        self._worker.shelves.fill(store, broadcast.placement, [task.question for task in broadcast.schedule])
         self._broadcast = broadcast
         self._journal.append(
             "init", shards=list(store.shards), fragments=store.fragment_count, tasks=len(broadcast.schedule)

@@ -4,12 +4,11 @@ import asyncio
 import random
 from collections import OrderedDict
 
-from pydantic import ValidationError
-
-from agent.exchange import Exchange, JsonObject, Step, StepFailedError
-from agent.fragments import Fragment, FragmentStore, FragmentUnavailableError, shard_of
+from agent.exchange import Exchange, JsonObject, Step
+from agent.fragments import FragmentUnavailableError
 from agent.heartbeat import Spawn
 from agent.journal import Journal
+from agent.library import Shelves, StepLibrary
 from agent.mesh import MeshNetwork
 from agent.roles import LOOKUP, Roles
 from agent.settings import AgentSettings
@@ -26,7 +25,7 @@ _SERVICE_JITTER = 0.1
 
 
 class Worker:
-    """Executes steps; ``store`` and ``placement`` arrive with the broadcast."""
+    """Executes steps; the ``shelves`` are filled with the broadcast."""
 
     def __init__(
         self,
@@ -38,8 +37,7 @@ class Worker:
         journal: Journal,
         spawn: Spawn,
     ) -> None:
-        self.store = FragmentStore(1)
-        self.placement: tuple[tuple[str, ...], ...] = ()
+        self.shelves = Shelves(roles, exchange, clock, settings.task_deadline_s / 2)
         self._settings = settings
         self._mesh = mesh
         self._roles = roles
@@ -51,7 +49,7 @@ class Worker:
         # None while the step is under way; the result afterwards, for a caller that asks again.
         self._results: OrderedDict[str, JsonObject | None] = OrderedDict()
         exchange.execute_locally = self.execute
-        exchange.within_reach = self.within_reach
+        exchange.within_reach = self.shelves.within_reach
         mesh.on("request", self._on_request)
 
     async def execute(self, step: Step, request_id: str) -> JsonObject:
@@ -67,54 +65,19 @@ class Worker:
         self._journal.append("step_done", task=step.task_id, step=step.step_id, req=request_id, ok=result["ok"] is True)
         return result
 
-    async def lookup_fragment(self, title: str, for_step: Step) -> Fragment | None:
-        """Fetch a fragment from whoever holds its shard; raises FragmentUnavailableError when nobody can be reached."""
-        if self.store.holds(title):
-            return self.store.lookup(title)
-        if not self.placement:  # asked before the broadcast
-            raise FragmentUnavailableError(title, 0)
-        shard = shard_of(title, len(self.placement))
-        step = Step(
-            task_id=for_step.task_id,
-            step_id=f"{for_step.step_id}/{LOOKUP}/{title}",
-            tool=LOOKUP,
-            input={"title": title},
-            give_up_at=for_step.give_up_at,
-            candidates=lambda: self._holders(title),
-        )
-        if not step.candidates():
-            raise FragmentUnavailableError(title, shard)
-        try:
-            output = await self._exchange.ask(step, for_step.cause)
-            found = output["fragment"]
-            return None if found is None else Fragment.model_validate(found)
-        except (StepFailedError, KeyError, ValidationError) as error:
-            raise FragmentUnavailableError(title, shard) from error
-
-    def within_reach(self, title: str) -> bool:
-        """Whether a holder of this fragment's shard is held for alive."""
-        return bool(self.placement) and bool(self._holders(title))
-
-    def _holders(self, title: str) -> list[str]:
-        holders = self.placement[shard_of(title, len(self.placement))]
-        return [name for name in self._roles.alive() if name in holders]
-
     def _look_up_here(self, step: Step, request_id: str) -> JsonObject:
-        title = step.input.get("title")
-        if not isinstance(title, str) or not self.store.holds(title):
+        output = self.shelves.answer(step.input)
+        if output is None:
             return {"ok": False, "error": "refused"}
         names: JsonObject = {"task": step.task_id, "step": step.step_id, "req": request_id}
         self._journal.append("step_start", **names, tool=LOOKUP)
-        found = self.store.lookup(title)
         self._journal.append("step_done", **names, ok=True)
-        return {"ok": True, "output": {"fragment": None if found is None else found.model_dump(mode="json")}}
+        return {"ok": True, "output": output}
 
     async def _run_tool(self, step: Step) -> JsonObject:
-        async def lookup(title: str) -> Fragment | None:
-            return await self.lookup_fragment(title, step)
-
+        library = StepLibrary(self.shelves, step)
         try:
-            return {"ok": True, "output": await tool_named(step.tool).execute(step.input, lookup)}
+            return {"ok": True, "output": await tool_named(step.tool).execute(step.input, library)}
         except FragmentUnavailableError as error:
             return {"ok": False, "error": "unavailable", "title": error.title}
         except StepRejectedError as error:

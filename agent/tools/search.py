@@ -3,7 +3,7 @@
 from agent.fragments import Fragment, FragmentUnavailableError
 from agent.tools.contract import Library, Lookup, StepPayload, Tool
 from agent.tools.grammar import Inquiry, parse_question, read_sentence, speaks_the_lexicon, split_sentences
-from agent.tools.open_text import names_in, sentences_of
+from agent.tools.open_text import content_words, names_in, sentences_of
 from agent.tools.relations import OTHER_NAME
 
 _HITS = 3
@@ -31,7 +31,7 @@ async def run(request: SearchInput, lookup: Lookup) -> SearchOutput:
     inquiry = parse_question(request.question)
     fragments = await _follow(inquiry, lookup) if inquiry is not None else []
     understood = bool(fragments) and speaks_the_lexicon(fragments[0].title, fragments[0].text)
-    if isinstance(lookup, Library) and not understood:
+    if isinstance(lookup, Library) and not understood and content_words(request.question):
         fragments = await _browse(request.question, fragments, lookup)
     return SearchOutput(fragments=tuple(fragments))
 

@@ -15,7 +15,7 @@ from orchestrator.compose.screen import show
 from orchestrator.run_dir import SCENARIO_FILE, RunDir
 from orchestrator.scenario import Scenario
 from protocols import registry
-from protocols.errors import FailstormError, LabError
+from protocols.errors import LabError
 
 EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED = 2, 3, 130
 _KILLED = 137
@@ -55,8 +55,14 @@ class Launch:
         folder = self._lay_out(results_dir)
         try:
             self._start(folder)
-            code = show(self._engine)
-        finally:
+        except KeyboardInterrupt:
+            take_down(self._engine)
+            raise
+        except LabError:
+            self._bring_home(folder)
+            raise
+        code = show(self._engine)
+        if code is not None:
             self._bring_home(folder)
         return self._conclude(folder, code, results_dir.parent)
 
@@ -133,24 +139,17 @@ class Launch:
         path.write_text(self._engine.run("logs", container), encoding="utf-8")
 
     def _conclude(self, folder: RunDir, code: int | None, root: Path) -> int:
-        metrics = folder.path / report.METRICS_FILE
         if code is None:
-            self._say("the engine stopped answering in mid-run; what was journaled until then follows")
+            self._say("the engine stopped answering in mid-run; what was journaled until then is reported")
         elif code == _KILLED:
-            self._say("the orchestrator's container was killed in mid-run; what was journaled until then follows")
-        elif metrics.exists():
+            self._say("the orchestrator's container was killed in mid-run; what was journaled until then is reported")
+        metrics = folder.path / report.METRICS_FILE
+        if metrics.exists():
             report.write_atomically(root / report.METRICS_FILE, metrics.read_text("utf-8"))
-            return code
-        elif code in (EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED):  # it has said why
-            return code
-        return self._report(folder, root)
-
-    def _report(self, folder: RunDir, root: Path) -> int:
-        try:
+        elif code not in (EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED):  # these have said why there is none
             report.print_summary(report.write_report(folder.path, copy_to=root), self._console)
-        except FailstormError as error:
-            self._say(str(error))
-        return EXIT_LAB
+            return EXIT_LAB
+        return EXIT_LAB if code in (None, _KILLED) else code
 
     def _say(self, line: str) -> None:
         self._console.print(f"fail-storm: {line}", markup=False, highlight=False, soft_wrap=True)

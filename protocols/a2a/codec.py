@@ -138,7 +138,7 @@ def _assemble(metadata: Struct, parts: Any, fields: dict[str, Any]) -> Message:
     value = metadata.fields[EXTENSION]
     envelope = from_json(value.string_value) if value.HasField("string_value") else MessageToDict(value)
     if not isinstance(envelope, dict):
-        raise ValueError(f"expected an object under {EXTENSION}, got {str(envelope)[:200]!r}")
+        raise ValueError(f"expected an object under {EXTENSION}, got {str(envelope)[:99]!r}")  # noqa: TRY004 - as all faults
     body = next((part.text for part in parts if part.media_type == _JSON), None)
     if body is None:
         raise ValueError(f"expected a text part of {_JSON}, got none")

@@ -180,4 +180,4 @@ class SentRequests:
         return self._asked.pop((asked.request.recipient, asked.request.message_id), None) is not None
 
     def _is_read(self, asked: Asked) -> bool:
-        return any(other is asked for other in self._readers.values())
+        return any(other is asked and not reader.done() for reader, other in self._readers.items())

@@ -37,8 +37,8 @@ from protocols.inbox import Inbox
 from protocols.message import Message, Traffic
 from protocols.wire import attribute
 
-# The SDK walks protobuf's own fields in Python: up to 6 us a mark, of which a message of ours has some dozens.
-_MAX_MARKS, _MAX_STRINGS = 60_000, 60_000
+# The SDK walks protobuf's own fields in Python: up to 30 us a mark, of which a message of ours has some dozens.
+_MAX_MARKS, _MAX_STRINGS = 10_000, 10_000
 _PARKED_S = 60.0
 _LAB_MESSAGE = "lab message"
 """Where a call's context carries the message that the handler found in it."""

@@ -95,8 +95,8 @@ async def test_a_task_that_cannot_be_done_fails_with_its_reason(
     """A fragment without a live holder, or a step that makes no sense: one line that says so, and the owner goes on."""
     async with make_lab(agent_count=1) as lab:
         (a,) = await running(lab)
-        a.worker.store._shards.clear()
-        a.worker.placement = (("agent_9",),) * 3
+        a.worker.shelves.store._shards.clear()
+        a.worker.shelves.placement = (("agent_9",),) * 3
         broadcast = lab.broadcast("agent_1", {"q1": 0.0, "q2": 1.0})
         if question is not None:
             schedule = tuple(item.model_copy(update={"question": question}) for item in broadcast.schedule)
@@ -116,8 +116,8 @@ async def test_a_failed_task_is_not_begun_again_when_somebody_dies(make_lab: Mak
         a = lab.observer()
         task = owned(a, "agent_1", "agent_2")
         start(lab, [a], {task: 0.0})
-        a.worker.store._shards.clear()
-        a.worker.placement = (("agent_9",),) * 8
+        a.worker.shelves.store._shards.clear()
+        a.worker.shelves.placement = (("agent_9",),) * 8
         await asyncio.sleep(PATIENCE_S)
         assert [event["task"] for event in a.events("task_failed")] == [task]
         suspect([a], "agent_2")

@@ -108,7 +108,7 @@ async def test_no_more_steps_run_at_once_than_there_are_slots(make_lab: MakeLab)
         began = lab.clock.now()
         for number in range(7):
             a.adapter.inbox.put_nowait(request(lab, "extract", EXTRACT, f"q{number}"))
-        held = next(title for title in map(str, range(100)) if a.worker.store.holds(title))
+        held = next(title for title in map(str, range(100)) if a.worker.shelves.store.holds(title))
         a.adapter.inbox.put_nowait(request(lab, "lookup", {"title": held}, "q9"))
         await asyncio.sleep(1)
         running = most = 0
@@ -131,7 +131,7 @@ async def test_a_search_that_waits_for_its_lookups_holds_no_slot(make_lab: MakeL
             lab.adapter(name)
         a = lab.agent("agent_5")
         lab.store(a)
-        assert not a.worker.store.holds(FRAGMENTS[0].title)
+        assert not a.worker.shelves.store.holds(FRAGMENTS[0].title)
         for name in lab.names[1:4] + lab.names[5:]:
             lab.network.freeze(name)
         lab.adapter(ASKER)
@@ -225,12 +225,12 @@ async def test_a_fragment_is_fetched_from_a_live_holder_or_read_at_home(make_lab
         agents = lab.all_agents()
         lab.store(*agents)
         fragment = FRAGMENTS[0]
-        holders = [agent for agent in agents if agent.worker.store.holds(fragment.title)]
+        holders = [agent for agent in agents if agent.worker.shelves.store.holds(fragment.title)]
         asker = next(agent for agent in agents if agent not in holders)
-        assert await holders[0].worker.lookup_fragment(fragment.title, for_step(lab)) == fragment
+        assert await holders[0].worker.shelves.fetch(fragment.title, for_step(lab)) == fragment
         assert lab.network.sent("request") == []
         lab.kill(holders[0])
-        assert await asker.worker.lookup_fragment(fragment.title, for_step(lab)) == fragment
+        assert await asker.worker.shelves.fetch(fragment.title, for_step(lab)) == fragment
 
 
 async def test_a_title_nobody_knows_is_an_answer(make_lab: MakeLab) -> None:
@@ -238,7 +238,7 @@ async def test_a_title_nobody_knows_is_an_answer(make_lab: MakeLab) -> None:
     async with make_lab(agent_count=6) as lab:
         agents = lab.all_agents()
         lab.store(*agents)
-        assert await agents[0].worker.lookup_fragment("No Such Thing", for_step(lab)) is None
+        assert await agents[0].worker.shelves.fetch("No Such Thing", for_step(lab)) is None
 
 
 async def test_a_fragment_without_a_live_holder_is_unavailable_at_once(make_lab: MakeLab) -> None:
@@ -247,15 +247,15 @@ async def test_a_fragment_without_a_live_holder_is_unavailable_at_once(make_lab:
         agents = lab.all_agents()
         lab.store(*agents)
         title = FRAGMENTS[0].title
-        asker = next(agent for agent in agents if not agent.worker.store.holds(title))
+        asker = next(agent for agent in agents if not agent.worker.shelves.store.holds(title))
         for agent in agents:
-            if agent.worker.store.holds(title):
+            if agent.worker.shelves.store.holds(title):
                 lab.kill(agent)
                 asker.heartbeat.doubt(agent.settings.node_id, "request")
         await asyncio.sleep(0.1)
         before = lab.clock.now()
         with pytest.raises(FragmentUnavailableError):
-            await asker.worker.lookup_fragment(title, for_step(lab))
+            await asker.worker.shelves.fetch(title, for_step(lab))
         assert lab.clock.now() == before
 
 
@@ -265,13 +265,13 @@ async def test_holders_that_cannot_be_reached_in_time_make_a_fragment_unavailabl
         agents = lab.all_agents()
         lab.store(*agents)
         title = FRAGMENTS[0].title
-        asker = next(agent for agent in agents if not agent.worker.store.holds(title))
+        asker = next(agent for agent in agents if not agent.worker.shelves.store.holds(title))
         for agent in agents:
-            if agent.worker.store.holds(title):
+            if agent.worker.shelves.store.holds(title):
                 lab.network.freeze(agent.settings.node_id)
         before = lab.clock.now()
         with pytest.raises(FragmentUnavailableError):
-            await asker.worker.lookup_fragment(title, for_step(lab))
+            await asker.worker.shelves.fetch(title, for_step(lab))
         assert lab.clock.now() - before <= 1.01
 
 
@@ -289,7 +289,7 @@ async def test_a_lookup_of_a_shard_it_does_not_hold_is_refused(make_lab: MakeLab
     async with make_lab(agent_count=6) as lab:
         a = stage(lab)
         lab.store(a)
-        foreign = next(name for name in map(str, range(100)) if not a.worker.store.holds(name))
+        foreign = next(name for name in map(str, range(100)) if not a.worker.shelves.store.holds(name))
         a.adapter.inbox.put_nowait(request(lab, "lookup", {"title": foreign if title == "elsewhere" else title}))
         assert await results(lab) == [{"ok": False, "error": "refused"}]
         assert a.events("step_start") == []

@@ -1,12 +1,9 @@
 """Whatever arrives on the protocol port: no crash, bounded memory, a proper error, and other peers unharmed."""
 
-import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,14 +13,11 @@ from hypothesis import strategies as st
 from protocols import registry
 from protocols.adapter import BaseProtocolAdapter, Timeouts
 
-from .arena import HOST, Arena, until
-from .peer_process import PeerProcess
+from .arena import Arena, until
+from .field import CHUNK_BYTES, Field, complete
 
 _MIB = 1 << 20
-_MEMORY_MIB = 150
 _HUNDRED = 100
-_CHUNK_BYTES = 65536
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _NEIGHBOURLY = Timeouts(connect_s=5.0, ack_s=5.0)
 _fuzzing = settings(
     max_examples=60,
@@ -32,82 +26,6 @@ _fuzzing = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-
-@dataclass
-class Field:
-    """A target in a process of its own, and a well-behaved neighbour that talks to it."""
-
-    arena: Arena
-    target: PeerProcess
-    neighbour: BaseProtocolAdapter
-    bytes_sent: int = 0
-    """How much of the last attack went out, at least."""
-    exchanges: int = 0
-    """How often the target has answered its neighbour during attacks."""
-
-    @asynccontextmanager
-    async def unharmed(self) -> AsyncIterator[None]:
-        """Inside the block the target answers its neighbour; its memory stays bounded; it does not crash."""
-        self.target.reset_peak_memory()
-        before = self.target.vitals.memory_info().rss
-        attacked = asyncio.Event()
-
-        async def talk() -> None:
-            last = False
-            while not last:
-                last = attacked.is_set()
-                await self.arena.exchange(self.neighbour, "b")
-                self.exchanges += 1
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(talk())
-            try:
-                yield
-            finally:
-                attacked.set()
-        grown_mib = (self.target.peak_memory() - before) / _MIB
-        assert grown_mib < _MEMORY_MIB, f"expected bounded memory, it grew by {grown_mib:.0f} MiB"
-        assert self.target.alive
-        assert "Traceback" not in self.target.log
-
-    async def connect(self, *, inside_tls: bool = True) -> Connection:
-        """A connection to the target; where the protocol is spoken over TLS inside of that, unless told otherwise."""
-        asking = self.arena.asking_tls() if inside_tls else {}
-        return await asyncio.open_connection(HOST, self.arena.port("b"), **asking)
-
-    async def attack(self, payload: bytes) -> bytes:
-        """Send all of ``payload``; what comes back is one complete answer, or what came before the target hung up."""
-        reader, writer = await self.connect()
-        answer = b""
-
-        async def send() -> None:
-            with contextlib.suppress(ConnectionError):
-                for begin in range(0, len(payload), _CHUNK_BYTES):
-                    writer.write(payload[begin : begin + _CHUNK_BYTES])
-                    await writer.drain()
-                    self.bytes_sent = begin
-
-        self.bytes_sent = 0
-        sending = asyncio.create_task(send())
-        with contextlib.suppress(ConnectionError):
-            while not _complete(answer) and (data := await reader.read(_CHUNK_BYTES)):
-                answer += data
-        await sending
-        writer.transport.abort()
-        return answer
-
-    async def recorded_request(self) -> tuple[bytes, bytes]:
-        """Head and body of the request by which this protocol sends a message, as its own client writes it."""
-        async with self.arena.recorder("b") as recorder:
-            recording = await self.arena.node("r", via={"b": recorder.port})
-            await self.arena.link(recording, "b")
-            recorder.requests.clear()
-            await self.arena.deliver(recording, self.arena.message(sender="r"))
-            await recording.close()
-        head, end, body = bytes(recorder.requests[recorder.requests.rfind(b"POST /") :]).partition(b"\r\n\r\n")
-        assert end, "expected to read a request on the wire"
-        return head, body
 
 
 @pytest.fixture(scope="module", params=registry.names())
@@ -126,12 +44,6 @@ def field(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield Field(arena, target, arena.run(neighbour()))
     finally:
         arena.leave()
-
-
-def _complete(answer: bytes) -> bool:
-    head, end, body = answer.partition(b"\r\n\r\n")
-    length = re.search(rb"(?i)content-length: (\d+)", head)
-    return bool(end) and (length is None or len(body) >= int(length[1]))
 
 
 def _refused(answer: bytes) -> bool:
@@ -301,8 +213,8 @@ def test_pipelined_requests_are_all_answered(field: Field) -> None:
             reader, writer = await field.connect()
             writer.write(_request(head, body) * 20)
             answers = b""
-            while answers.count(b"HTTP/1.1 ") < 20 or not _complete(answers[answers.rfind(b"HTTP/1.1 ") :]):
-                data = await reader.read(_CHUNK_BYTES)
+            while answers.count(b"HTTP/1.1 ") < 20 or not complete(answers[answers.rfind(b"HTTP/1.1 ") :]):
+                data = await reader.read(CHUNK_BYTES)
                 assert data, "expected 20 answers before the end"
                 answers += data
             writer.transport.abort()

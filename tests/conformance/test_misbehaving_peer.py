@@ -14,6 +14,7 @@ from .arena import Arena, until
 
 _BRIEF = Timeouts(connect_s=1.0, ack_s=1.0)
 _SLACK_S = 2.0
+_Calls = list[Callable[[], Awaitable[Identity | None]]]
 _WATCHING = [name for name in registry.names() if registry.load(name).watch is not BaseProtocolAdapter.watch]
 
 _NOT_THE_PROTOCOL = {
@@ -188,9 +189,7 @@ def test_watch_tells_of_a_killed_peer(arena: Arena) -> None:
     arena.run(scenario())
 
 
-def _calls(
-    arena: Arena, adapter: BaseProtocolAdapter, peer: str = "b"
-) -> list[Callable[[], Awaitable[Identity | None]]]:
+def _calls(arena: Arena, adapter: BaseProtocolAdapter, peer: str = "b") -> _Calls:
     """All that ``adapter`` can ask of ``peer``."""
 
     async def send() -> None:
@@ -202,7 +201,7 @@ def _calls(
     async def connect() -> Identity | None:
         return await arena.link(adapter, peer)
 
-    calls: list[Callable[[], Awaitable[Identity | None]]] = [send]
+    calls: _Calls = [send]
     if arena.overrides("connect"):
         calls.append(connect)
     if arena.overrides("probe"):

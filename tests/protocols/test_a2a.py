@@ -166,6 +166,21 @@ def test_refusals_are_errors_of_a2a(run: RunScenario, case: str) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("envelope", ["[]", "{", '{"kind":"echo"}', '{"kind":"echo","sender":"a","recipient":"b"}', 7])
+def test_malformed_metadata_is_refused(envelope: object, run: RunScenario) -> None:
+    """Metadata of our extension that is no envelope, as an object or as one in a string, is a fault of the caller."""
+
+    async def scenario() -> None:
+        async with pair() as (_, b, lab), bare(lab) as client:
+            params = _params({})
+            params["message"]["metadata"][EXTENSION] = envelope
+            refused = await client.post("/", json=_call("SendMessage", params))
+            assert refused.json()["error"]["code"] == -32602
+            assert b._inbox.empty()
+
+    run(scenario())
+
+
 def _call(method: str, params: dict[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
 
@@ -193,6 +208,21 @@ def test_body_is_bounded(run: RunScenario, monkeypatch: pytest.MonkeyPatch) -> N
                 assert answer["error"]["code"] == -32600
                 assert why in answer["error"]["message"]
             await send(a, message())
+
+    run(scenario())
+
+
+def test_values_for_the_sdk_are_bounded(run: RunScenario) -> None:
+    """The SDK walks each value in Python; what our messages carry as text is none of its business."""
+
+    async def scenario() -> None:
+        async with pair() as (a, b, lab), bare(lab) as client:
+            answer = (await client.post("/", content=b'{"x":[' + b"1," * 10_001 + b"1]}")).json()
+            assert answer["error"]["code"] == -32600
+            assert "at most 10000 values" in answer["error"]["message"]
+            many = message().model_copy(update={"body": {"x": ["a", "b"] * 40_000}})
+            await send(a, many)
+            assert await b.receive_message() == many
 
     run(scenario())
 

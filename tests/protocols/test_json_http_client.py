@@ -13,7 +13,7 @@ import pytest
 
 from protocols.adapter import AdapterContext, Endpoint, Identity, Timeouts
 from protocols.clock import MonotonicClock
-from protocols.errors import PeerRejectedError, PeerTimeoutError
+from protocols.errors import IdentityError, PeerRejectedError, PeerTimeoutError
 from protocols.json_http import JsonHttpAdapter
 from protocols.message import Message
 from protocols.wire import ByteCounter
@@ -163,3 +163,16 @@ def test_json_on_the_wire_is_the_message(run: Run, counter: ByteCounter) -> None
     assert head.startswith(b"POST /messages HTTP/1.1\r\n")
     assert b"content-type: application/json\r\n" in head.lower()
     assert json.loads(body)["recipient"] == "b"
+
+
+def test_probe_of_an_address_that_is_anothers_now(run: Run, counter: ByteCounter) -> None:
+    """Somebody is alive there, but not the peer."""
+
+    async def scenario() -> None:
+        body = b'{"node_id":"c","incarnation":0}'
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+        async with _answering(answer, counter) as a:
+            with pytest.raises(IdentityError, match="c answers"):
+                await a.probe("b")
+
+    run(scenario())

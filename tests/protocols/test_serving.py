@@ -28,10 +28,10 @@ def served() -> ByteCounter:
 
 
 async def _application(scope: Any, receive: Any, send: Any) -> None:
-    """``/big`` answers 8 MiB; every other path answers once the body has come; both say whose task it was."""
+    """``/big`` answers 8 MiB; every other path answers once the body has come; most say whose task it was."""
     while (await receive()).get("more_body"):
         pass
-    if scope["path"] != "/known":
+    if scope["path"] not in {"/known", "/nowhere"}:
         attribute(Traffic.TASK, "a")
     body = bytes(_BIG if scope["path"] == "/big" else 3)
     length = [(b"content-length", str(len(body)).encode())]
@@ -85,6 +85,23 @@ def test_answer_still_in_the_buffer_keeps_its_class(run: Run, served: ByteCounte
         assert served.drain() == [
             ("server", "a", "heartbeat", small[1], small[0]),
             ("server", "a", "task", big[1], big[0]),
+        ]
+
+    run(scenario())
+
+
+def test_request_for_nothing_is_stray(run: Run, served: ByteCounter) -> None:
+    """Also between others of its connection, whose classes it neither takes nor gives."""
+
+    async def scenario() -> None:
+        async with _serving(served) as address:
+            caller = await _call(address)
+            known, stray, task = await caller.get("/known"), await caller.get("/nowhere"), await caller.get("/task")
+            await caller.close()
+        assert served.drain() == [
+            ("server", None, "heartbeat", known[1], known[0]),
+            ("server", None, "stray", stray[1], stray[0]),
+            ("server", "a", "task", task[1], task[0]),
         ]
 
     run(scenario())
