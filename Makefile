@@ -1,6 +1,6 @@
 # Fail-Storm: `make` prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help run report down engine images test test-pythons check bench docs lock clean
+.PHONY: help run compare report down engine images test test-pythons check bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -10,11 +10,13 @@ BIN    := $(VENV)/bin
 UV     := uv==0.13.9
 
 # Only what the user set is passed on; everything else comes from config.yaml.
-FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(PROTOCOL),--protocol $(PROTOCOL)) \
-         $(if $(AGENTS),--agent-count $(AGENTS)) $(if $(KILL_FRACTION),--kill-fraction $(KILL_FRACTION)) \
-         $(if $(KILL_AT),--kill-at $(KILL_AT)) $(if $(DURATION),--duration $(DURATION)) \
-         $(if $(WARMUP),--warmup $(WARMUP)) $(if $(SEED),--seed $(SEED)) $(if $(TOPOLOGY),--topology $(TOPOLOGY)) \
-         $(if $(DETECTOR_MODE),--detector-mode $(DETECTOR_MODE)) $(if $(RUNTIME),--runtime $(RUNTIME)) $(ARGS)
+STORM := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(AGENTS),--agent-count $(AGENTS)) \
+         $(if $(KILL_FRACTION),--kill-fraction $(KILL_FRACTION)) $(if $(KILL_AT),--kill-at $(KILL_AT)) \
+         $(if $(DURATION),--duration $(DURATION)) $(if $(WARMUP),--warmup $(WARMUP)) $(if $(SEED),--seed $(SEED)) \
+         $(if $(TOPOLOGY),--topology $(TOPOLOGY)) $(if $(RUNTIME),--runtime $(RUNTIME)) $(ARGS)
+FLAGS := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(DETECTOR_MODE),--detector-mode $(DETECTOR_MODE)) $(STORM)
+MANY  := $(if $(PROTOCOLS),--protocols $(PROTOCOLS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(MODES),--modes $(MODES)) \
+         $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(ID),--id $(ID)) $(STORM)
 
 help: ## print this help
 	@echo "Fail-Storm measures which agent-to-agent protocol survives a storm."
@@ -23,9 +25,13 @@ help: ## print this help
 	@echo
 	@echo "Variables of run: PROTOCOL AGENTS KILL_FRACTION KILL_AT DURATION WARMUP SEED TOPOLOGY DETECTOR_MODE"
 	@echo "                  SCENARIO RUNTIME ARGS, e.g.  make run PROTOCOL=json DURATION=24 ARGS=\"--debug\""
+	@echo "Beside them for compare: PROTOCOLS REPEATS MODES REFERENCE ID, but neither PROTOCOL nor DETECTOR_MODE"
 
 run: $(VENV)/ready ## one storm: make run PROTOCOL=json
 	@$(BIN)/python -m orchestrator run $(FLAGS)
+
+compare: $(VENV)/ready ## protocols side by side: make compare PROTOCOLS="json a2a" REPEATS=6 DURATION=16
+	@$(BIN)/python -m orchestrator compare $(MANY)
 
 report: $(VENV)/ready ## recompute a report from its journal: make report RUN=results/<id>
 	@$(BIN)/python -m orchestrator report $(or $(RUN),results/latest)
@@ -39,8 +45,8 @@ engine: ## install and start a Docker engine (Debian, root)
 images: ## get the images of the container lab, without a registry too (Debian, root)
 	@docker/images.sh
 
-test: $(VENV)/ready-dev ## all tests, real storms included
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
+test: $(VENV)/ready-dev ## all tests, real storms included; those in containers where an engine answers
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests/containers tests
 
 test-pythons: $(VENV)/ready-dev ## the protocols' tests on other Pythons: make test-pythons PYTHONS="python3.12 python3.13"
 	@status=0; for python in $(PYTHONS); do \

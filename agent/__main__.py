@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from agent.lives import begin_life
 from agent.membership import RESTART_STEP
 from agent.node import Node
-from agent.settings import AgentSettings
+from agent.settings import KEY_VARIABLE, AgentSettings
 from agent.story import Story
 from protocols.clock import MonotonicClock, unix_offset_s
 from protocols.errors import FailstormError
@@ -29,9 +29,9 @@ def die_with(parent_pid: int) -> None:
         os._exit(3)
 
 
-async def _serve(settings: AgentSettings, counter: ByteCounter) -> None:
+async def _serve(settings: AgentSettings, counter: ByteCounter, key: str | None) -> None:
     story = Story(settings.node_id, sys.stderr)
-    node = Node(settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex, unix_offset_s(), (story.observe,))
+    node = Node(settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex, unix_offset_s(), (story.observe,), key)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, node.stop)
     await node.run()
 
@@ -52,10 +52,11 @@ def main(arguments: list[str]) -> int:
     settings = settings.model_copy(update={"incarnation": life * RESTART_STEP})
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the orchestrator
     counter = ByteCounter()
+    key = os.environ.pop(KEY_VARIABLE, None)  # so that no library of a protocol picks it up
     ended_by: tuple[BaseException, ...] = ()
     try:
         with asyncio.Runner(loop_factory=lambda: counting_loop(counter)) as runner:
-            runner.run(_serve(settings, counter))
+            runner.run(_serve(settings, counter, key))
     except* (FailstormError, OSError) as group:
         ended_by = group.exceptions
     for cause in ended_by:

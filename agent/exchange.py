@@ -91,6 +91,7 @@ class Errand:
     attempts: int = 0
     passed_over: list[str] = field(default_factory=list)
     rejected_by: list[str] = field(default_factory=list)
+    rejection: str = ""
     backoff_s: float = _FIRST_BACKOFF_S
 
 
@@ -178,7 +179,7 @@ class Exchange:
     def _choose(self, errand: Errand) -> str | None:
         candidates = [name for name in errand.step.candidates() if name not in errand.rejected_by]
         if errand.rejected_by and not candidates:
-            raise StepFailedError(errand.step.step_id, "rejected")
+            raise StepFailedError(errand.step.step_id, errand.rejection)
         able = [name for name in candidates if name not in errand.passed_over]
         ordered = self._roles.order(errand.step.step_id, able, self._mesh.links)
         return ordered[0] if ordered else None
@@ -272,8 +273,10 @@ class Exchange:
         errand.result, errand.peer = asyncio.get_running_loop().create_future(), None
         if result.get("error") == "unavailable":
             raise OutOfReachError(str(result.get("title")))
-        if result.get("error") == "rejected":
-            errand.rejected_by.append(peer)  # what it was asked makes no sense to it, and never will
+        if result.get("error") in ("rejected", "model"):
+            # What it was asked makes no sense to it, and never will; or its model failed, and was asked often enough.
+            errand.rejected_by.append(peer)
+            errand.rejection = str(result["error"])
         else:
             errand.passed_over.append(peer)  # it does not see itself as able (views differ for a moment)
         raise UnansweredError(peer)

@@ -1,4 +1,4 @@
-"""How the tools of one agent reach the whole document: by title, and by what fragments say."""
+"""What the tools of one agent reach from a step: the whole document, by title or by words, and the agent's model."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,8 +8,10 @@ from pydantic import ValidationError
 
 from agent.exchange import Exchange, JsonObject, Step, StepFailedError
 from agent.fragments import Fragment, FragmentStore, FragmentUnavailableError, shard_of
+from agent.models.reasoner import Reasoner
 from agent.roles import LOOKUP, Roles
 from agent.tools.grammar import parse_question
+from agent.tools.reason import ReasonInput, ReasonOutput
 from agent.tools.retrieval import Hit, ShardIndex, best
 from protocols.clock import Clock
 
@@ -102,10 +104,11 @@ class Shelves:
 
 
 class StepLibrary:
-    """The document as the tool of one step sees it."""
+    """The document and the model as the tool of one step sees them."""
 
-    def __init__(self, shelves: Shelves, step: Step) -> None:
+    def __init__(self, shelves: Shelves, reasoner: Reasoner, step: Step) -> None:
         self._shelves = shelves
+        self._reasoner = reasoner
         self._step = step
 
     async def __call__(self, title: str) -> Fragment | None:
@@ -115,3 +118,7 @@ class StepLibrary:
     async def find(self, query: str, limit: int) -> tuple[Fragment, ...]:
         """Find by what they say."""
         return await self._shelves.find(query, limit, self._step)
+
+    async def conclude(self, request: ReasonInput) -> ReasonOutput:
+        """Have it reasoned by the agent's model."""
+        return await self._reasoner.conclude(self._step.task_id, self._step.step_id, request)

@@ -17,12 +17,15 @@ from agent.journal import Journal, Observer
 from agent.lease import Lease
 from agent.membership import Membership
 from agent.mesh import MeshNetwork
+from agent.models.reasoner import Reasoner, open_model
+from agent.parts import Assembly
 from agent.recovery import RecoveryHandler
 from agent.roles import Roles
 from agent.settings import CONDUCTOR, AgentSettings, LeaseSettings
 from agent.tasks import TaskOwner
 from agent.telemetry import Telemetry
 from agent.tools import TOOLS
+from agent.tools.retrieval import preload
 from agent.vitals import LoopLag, flush_bytes, flush_rejections, journal_bytes, journal_rejections
 from agent.watch import LinkWatcher
 from agent.worker import Worker
@@ -47,7 +50,9 @@ class Node:
         new_id: Callable[[], str],
         unix_offset_s: float = 0.0,
         observers: tuple[Observer, ...] = (),
+        model_key: str | None = None,
     ) -> None:
+        """Raises ConfigError when the model cannot be had."""
         me = settings.member(settings.node_id)
         identity = Identity(settings.node_id, settings.incarnation)
         self._settings = settings
@@ -72,10 +77,14 @@ class Node:
             skills=(me.tool,),
             bind_host=settings.bind_host,
         )
+        if settings.expects_real_text:
+            preload()
+        self._model = open_model(settings.model, settings.model_patience_s, model_key, clock)
         self._adapter = registry.load(settings.protocol)(context)
         self._identity = identity
         self._lag = LoopLag(clock)
         self._lease = Lease(settings.lease or LeaseSettings(), clock)
+        self._assembly = Assembly()
         self._broadcast: Broadcast | None = None
         self._stopped = asyncio.Event()
 
@@ -122,6 +131,7 @@ class Node:
         await self._stopped.wait()
         await server.close()
         await self._adapter.close()
+        await self._model.close()
         raise _StoppedError
 
     def _assemble(self, spawn: Spawn) -> None:
@@ -135,7 +145,8 @@ class Node:
         )
         self._roles = Roles(settings, lambda: membership.alive, journal)
         exchange = Exchange(settings, self._mesh, self._roles, clock, journal, self._new_id)
-        self._worker = Worker(settings, self._mesh, self._roles, exchange, clock, journal, spawn)
+        reasoner = Reasoner(settings.model, self._model, clock, journal, self._workspace.note_model)
+        self._worker = Worker(settings, self._mesh, self._roles, exchange, clock, journal, spawn, reasoner)
         self._tasks = TaskOwner(settings, self._mesh, self._roles, exchange, self._workspace, clock, journal, spawn)
         self._heartbeat.recovery = RecoveryHandler(
             settings, self._mesh, self._roles, exchange, self._tasks, clock, journal, spawn, membership.is_alive
@@ -148,9 +159,11 @@ class Node:
             self._journal.append("nonsense", peer=message.sender, kind=message.kind)
             return
         try:
-            broadcast = Broadcast.model_validate(message.body)
+            broadcast = self._assembly.add(Broadcast.model_validate(message.body))
         except ValidationError:
             self._journal.append("nonsense", peer=message.sender, kind=message.kind)
+            return
+        if broadcast is None:
             return
         self._workspace.keep_broadcast(broadcast)
         self._take(broadcast)

@@ -10,6 +10,12 @@ from protocols.adapter import Endpoint
 CONDUCTOR = "orchestrator"
 """The conductor's name as a protocol peer; it is no member of the mesh."""
 
+KEY_VARIABLE = "OPENAI_API_KEY"
+"""How the key of a model's endpoint reaches an agent; it is written nowhere."""
+
+MODEL_SHARE = 0.4
+"""Share of the task deadline within which a model must have answered: after half of it another agent is asked."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -61,6 +67,27 @@ class RecoverySettings(_Frozen):
     """Adopt a tool that no live agent has."""
 
 
+class ModelSettings(_Frozen):
+    """What an agent reasons with; the key of an endpoint comes by the environment and stands nowhere."""
+
+    type: Literal["local", "openai", "replay"] = "local"
+    name: str = "rules"
+    base_url: str = ""
+    """Of an endpoint that speaks OpenAI's interface."""
+    timeout_s: float = Field(1.0, gt=0)
+    """Of one attempt."""
+    max_concurrent: int = Field(8, ge=1)
+    retries: int = Field(2, ge=0)
+    """At most so many after the first attempt."""
+    prompt_price: float = Field(0.0, ge=0)
+    """Of a million tokens, in any currency."""
+    completion_price: float = Field(0.0, ge=0)
+    fallback: Literal["local", "peer"] = "local"
+    """Who answers when the model does not: the rules, or another agent with the same tool."""
+    recording: Path | None = None
+    """Where ``replay`` finds the answers."""
+
+
 class LeaseSettings(_Frozen):
     """How long an agent lives on without hearing of its orchestrator, where that is not its parent process."""
 
@@ -96,6 +123,9 @@ class AgentSettings(_Frozen):
     concurrent_steps: int = Field(8, ge=1)
     detector: DetectorSettings
     recovery: RecoverySettings
+    model: ModelSettings = ModelSettings()
+    expects_real_text: bool = False
+    """The document may be one that has to be searched by its words."""
     phases: tuple[Phase, ...] = ()
     """In the order of their time; read by the telemetry alone, since no agent may act on when the storm comes."""
 
@@ -104,6 +134,11 @@ class AgentSettings(_Frozen):
         if (self.parent_pid is None) == (self.lease is None):
             raise ValueError("expected either a parent process or a lease, so that no agent outlives its run")
         return self
+
+    @property
+    def model_patience_s(self) -> float:
+        """How long one step may wait for its model, retries included."""
+        return MODEL_SHARE * self.task_deadline_s
 
     @property
     def peers(self) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from agent.heartbeat import Spawn
 from agent.journal import Journal
 from agent.library import Shelves, StepLibrary
 from agent.mesh import MeshNetwork
+from agent.models.contract import ModelFailedError
+from agent.models.reasoner import Reasoner
 from agent.roles import LOOKUP, Roles
 from agent.settings import AgentSettings
 from agent.tools import tool_named
@@ -36,8 +38,10 @@ class Worker:
         clock: Clock,
         journal: Journal,
         spawn: Spawn,
+        reasoner: Reasoner,
     ) -> None:
         self.shelves = Shelves(roles, exchange, clock, settings.task_deadline_s / 2)
+        self._reasoner = reasoner
         self._settings = settings
         self._mesh = mesh
         self._roles = roles
@@ -75,11 +79,13 @@ class Worker:
         return {"ok": True, "output": output}
 
     async def _run_tool(self, step: Step) -> JsonObject:
-        library = StepLibrary(self.shelves, step)
+        library = StepLibrary(self.shelves, self._reasoner, step)
         try:
             return {"ok": True, "output": await tool_named(step.tool).execute(step.input, library)}
         except FragmentUnavailableError as error:
             return {"ok": False, "error": "unavailable", "title": error.title}
+        except ModelFailedError as error:
+            return {"ok": False, "error": "model", "detail": error.fault}
         except StepRejectedError as error:
             return {"ok": False, "error": "rejected", "detail": str(error)}
 
@@ -108,7 +114,7 @@ class Worker:
             result = await self.execute(step, message.message_id)
         else:
             result = {"ok": False, "error": "rejected", "detail": "expected task, step, tool and input"}
-        if result.get("error") in ("refused", "unavailable"):
+        if result.get("error") in ("refused", "unavailable", "model"):
             # Views may agree in a moment, a holder may come back; the next attempt under this id is a fresh one.
             self._results.pop(message.message_id, None)
         elif message.message_id in self._results:

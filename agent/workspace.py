@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from agent.fragments import Fragment
 from protocols.errors import LabError
@@ -31,10 +31,16 @@ class Broadcast(BaseModel):
     placement: tuple[tuple[str, ...], ...]
     """Shard number → the agents that hold it."""
     schedule: tuple[Question, ...]
+    part: int = Field(0, ge=0)
+    """A large document comes in several messages: number ``part`` of ``parts``, each with some of the above."""
+    parts: int = Field(1, ge=1)
 
 
 class Workspace:
-    """``workspaces/<node_id>/``: journal.jsonl, shards/, tasks.jsonl, answers.jsonl, broadcast.json, start.json."""
+    """``workspaces/<node_id>/``: journal.jsonl, shards/, tasks.jsonl, answers.jsonl, broadcast.json, start.json.
+
+    Where a language model reasons, its answers are in model.jsonl.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,6 +79,10 @@ class Workspace:
     def note_answer(self, record: dict[str, JsonValue]) -> None:
         """Add a committed answer with its evidence."""
         self._add("answers.jsonl", record)
+
+    def note_model(self, record: dict[str, JsonValue]) -> None:
+        """Add an answer of the model, for a recording."""
+        self._add("model.jsonl", record)
 
     def _add(self, name: str, record: dict[str, JsonValue]) -> None:
         with (self.folder / name).open("a", encoding="utf-8") as file:

@@ -100,8 +100,9 @@ class Growth(Measured):
 class Endurance(Measured):
     """Thousands of messages in a row.
 
-    ``latency`` compares the p50 (ms) of the first and the last ``window`` messages, for each kind apart; ``memory``
-    the resident MB of each process after ``settled`` messages, when caches are filled, and at the end.
+    ``latency`` compares, for each kind, the p50 (ms) of a new pair's first ``window`` messages with that of the aged
+    pair's next ones, which took turns; ``memory`` the resident MB of each process after ``settled`` messages, when
+    caches are filled, and at the end.
     """
 
     subject: str
@@ -148,8 +149,8 @@ def _outgrown(endurance: Endurance) -> Iterator[str]:
     for growth in endurance.latency:
         if growth.ratio > MAX_LATENCY_GROWTH:
             yield (
-                f"{endurance.subject}: the last {endurance.window} messages ({growth.name}) take {growth.ratio:.2f} "
-                f"times what the first do (at most {MAX_LATENCY_GROWTH:.2f})"
+                f"{endurance.subject}: after {endurance.messages} messages a {growth.name} takes {growth.ratio:.2f} "
+                f"times what it does in a new pair (at most {MAX_LATENCY_GROWTH:.2f})"
             )
     for growth in endurance.memory:
         if growth.ratio > MAX_MEMORY_GROWTH:

@@ -108,7 +108,7 @@ def _endurances(bench: Bench) -> Table:
     sizes = sorted({(endurance.messages, endurance.window, endurance.settled) for endurance in bench.endurances})
     messages, window, settled = sizes[-1]
     return Table(
-        f"Endurance: {messages} messages; p50 of the first and last {window} in ms "
+        f"Endurance: {messages} messages; p50 of {window} of a new pair and of the aged one in ms "
         f"(bound: {MAX_LATENCY_GROWTH:.2f} times), "
         f"memory after {settled} and at the end in MB (bound: {MAX_MEMORY_GROWTH:.2f} times)",
         ("protocol", "receipt", "request and result", "caller's memory", "peer's memory"),

@@ -53,9 +53,15 @@ start_engine() {
         mkdir -p "$state"
         # The pid file of a killed engine keeps the next one from starting while its number is in use, even by a zombie.
         if [[ -s $pidfile ]] && ! ps -o comm=,stat= -p "$(<"$pidfile")" | grep -q '^dockerd *[^Z]'; then rm -f "$pidfile"; fi
-        # shellcheck disable=SC2086 # options, one word each
-        setsid dockerd --host "$address" --data-root "$state" --pidfile "$pidfile" --log-level warn ${FAILSTORM_ENGINE_OPTIONS:-} \
-            >> "$log" 2>&1 < /dev/null &
+        (
+            # Nothing that this shell was given stays open in the engine: a lock, a pipe, make's job server.
+            for descriptor in /proc/self/fd/*; do
+                if ((${descriptor##*/} > 2)); then eval "exec ${descriptor##*/}>&-"; fi
+            done
+            # shellcheck disable=SC2086 # options, one word each
+            exec setsid dockerd --host "$address" --data-root "$state" --pidfile "$pidfile" --log-level warn \
+                ${FAILSTORM_ENGINE_OPTIONS:-} >> "$log" 2>&1 < /dev/null
+        ) &
         local engine=$!
         for _ in $(seq 300); do
             if answers; then break; fi

@@ -1,17 +1,18 @@
-"""The command line: ``run`` (the default), ``report`` and ``generate``; every error is one line and an exit code."""
+"""The command line: ``run`` (the default), ``compare``, ``report``, ``generate``; an error is one line and a code."""
 
 import argparse
 import difflib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
 
 from rich.console import Console
 
-from orchestrator import dry_run, ports, preflight, settings_load, timeline
+from orchestrator import dry_run, ports, preflight, record, settings_load, timeline
+from orchestrator.compare import arguments as compare
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
 from orchestrator.workload import command
@@ -40,6 +41,8 @@ _VALUE_FLAGS: Mapping[str, str] = MappingProxyType(
     }
 )
 _KEY_FLAGS: Mapping[str, str] = MappingProxyType({**_TEXT_FLAGS, **_VALUE_FLAGS})
+_COMPARED = ("--protocol", "--detector-mode")
+"""What a comparison varies by itself."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,22 +74,20 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="python -m orchestrator", description="Measures which agent protocol survives a storm.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="one storm (the default)", allow_abbrev=False)
-    run.add_argument("--config", type=Path, default=_DEFAULT_CONFIG, metavar="FILE", help="default: config.yaml")
-    run.add_argument("--scenario", metavar="NAME", help="merge scenarios/NAME.yaml over the configuration")
-    for flag, key in _KEY_FLAGS.items():
-        run.add_argument(flag, metavar="VALUE", help=f"sets {key}")
-    run.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="sets any key, such as scenario.heal=20"
-    )
-    run.add_argument("--runtime", choices=("auto", "local", "docker"), default="auto", help="where the agents live")
+    _add_scenario(run, _KEY_FLAGS)
     run.add_argument("--dry-run", action="store_true", help="show timeline, roster and victims; start nothing")
     run.add_argument("--debug", action="store_true", help="log in detail")
     run.set_defaults(handler=_run)
+    together = commands.add_parser("compare", help="many storms, protocols side by side", allow_abbrev=False)
+    _add_scenario(together, [flag for flag in _KEY_FLAGS if flag not in _COMPARED])
+    compare.add_to(together)
+    together.set_defaults(handler=_compare)
     _add_container_commands(commands)
     report = commands.add_parser("report", help="recompute the report of a run from its journal", allow_abbrev=False)
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     report.set_defaults(handler=_report)
     command.add_to(commands)
+    record.add_to(commands)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         known = ("--config", "--scenario", "--set", "--runtime", "--dry-run", "--debug", *_KEY_FLAGS)
@@ -94,6 +95,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         hint = f"did you mean {near[0]}?" if near else f"see: {parser.prog} {options.command} --help"
         raise ConfigError(f"unknown argument {unknown[0]}; {hint}")
     return options
+
+
+def _add_scenario(parser: argparse.ArgumentParser, flags: Iterable[str]) -> None:
+    """What says how a storm is to be: the configuration, and what overrides it."""
+    parser.add_argument("--config", type=Path, default=_DEFAULT_CONFIG, metavar="FILE", help="default: config.yaml")
+    parser.add_argument("--scenario", metavar="NAME", help="merge scenarios/NAME.yaml over the configuration")
+    for flag in flags:
+        parser.add_argument(flag, metavar="VALUE", help=f"sets {_KEY_FLAGS[flag]}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="sets any key, such as scenario.heal=20"
+    )
+    parser.add_argument("--runtime", choices=("auto", "local", "docker"), default="auto", help="where the agents live")
 
 
 def _add_container_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
@@ -139,7 +152,13 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         dry_run.show(planned, Console())
         return 0
     preflight.check_writable(Path(scenario.output.results_dir))
-    if options.runtime != "local":
+    model = scenario.llm.model.type
+    if options.runtime == "docker" and model != "local":
+        raise ConfigError(
+            f"--runtime: expected local for llm.model.type {model}, got docker, where agents have neither a key nor a "
+            f"recording; leave --runtime out, or set llm.model.type to local"
+        )
+    if options.runtime != "local" and model == "local":
         # Late, here and below: a mistake in the configuration is reported before a web framework is loaded.
         from orchestrator.compose.launch import find_lab  # noqa: PLC0415
 
@@ -158,7 +177,7 @@ def _scenario(options: argparse.Namespace, environ: Mapping[str, str]) -> Scenar
         layers.append(settings_load.read_named(options.scenario, options.config))
     given = vars(options)
     for flag, key in _KEY_FLAGS.items():
-        text = given[flag.removeprefix("--").replace("-", "_")]
+        text = given[_attribute(flag)]
         if text is not None:
             layers.append(_flag(flag, key, text))
     for assignment in options.set:
@@ -169,9 +188,32 @@ def _scenario(options: argparse.Namespace, environ: Mapping[str, str]) -> Scenar
     return settings_load.build(layers, environ)
 
 
+def _attribute(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
 def _flag(flag: str, key: str, text: str) -> Layer:
     value = text if flag in _TEXT_FLAGS else settings_load.read_value(flag, text)
     return settings_load.flag_layer(flag, key, value)
+
+
+def _compare(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from orchestrator.compare.command import compare as carry_out  # noqa: PLC0415 - drawing libraries, as below
+
+    def build(added: Mapping[str, str]) -> Scenario:
+        given = vars(options) | dict.fromkeys(map(_attribute, _COMPARED))
+        return _scenario(
+            argparse.Namespace(**given | {_attribute(flag): text for flag, text in added.items()}), environ
+        )
+
+    def is_docker(scenario: Scenario) -> bool:
+        from orchestrator.compose.launch import find_lab  # noqa: PLC0415 - as for a run
+
+        must = options.runtime == "docker"
+        possible = must or (options.runtime == "auto" and scenario.llm.model.type == "local")
+        return possible and find_lab(scenario, environ, must=must, debug=False) is not None
+
+    return carry_out(options, build, is_docker)
 
 
 def _report(options: argparse.Namespace, _: Mapping[str, str]) -> int:

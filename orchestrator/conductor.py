@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from agent.fragments import Fragment
 from agent.journal import Journal
+from agent.parts import split
 from agent.settings import CONDUCTOR, AgentSettings
 from agent.workspace import Broadcast, Question
 from protocols import registry
@@ -24,6 +25,8 @@ from protocols.message import Message, Traffic
 from protocols.wire import ByteCounter, classify
 
 _BROADCAST_TIMEOUT_S = 30.0
+_LINKING_AT_A_TIME = 4
+"""Right after the start every agent is busy; all of them linking at once on few cores would time each other out."""
 
 
 class Conductor:
@@ -69,7 +72,13 @@ class Conductor:
 
         A topology edge that delivers nothing makes the run invalid; the verdict says so.
         """
-        answers = await asyncio.gather(*(self._order(node, "/links", None) for node in self._nodes))
+        few = asyncio.Semaphore(_LINKING_AT_A_TIME)
+
+        async def link(node: str) -> dict[str, Any]:
+            async with few:
+                return await self._order(node, "/links", None)
+
+        answers = await asyncio.gather(*map(link, self._nodes))
         failed: list[JsonValue] = [
             [node, *failure] for node, answer in zip(self._nodes, answers, strict=True) for failure in answer["failed"]
         ]
@@ -84,6 +93,8 @@ class Conductor:
     ) -> float:
         """Send each agent its shards and the schedule; returns t0, the instant of the last acknowledgement.
 
+        A large document goes in parts, one after the other to each agent, to all agents at once.
+
         Raises LabError when an agent does not acknowledge.
         """
         began = self._clock.now()
@@ -93,17 +104,10 @@ class Conductor:
             content = Broadcast(
                 document=document, shards=own, placement=tuple(map(tuple, holders)), schedule=tuple(schedule)
             )
-            message = Message(
-                message_id=uuid.uuid4().hex,
-                kind="broadcast",
-                sender=CONDUCTOR,
-                recipient=node,
-                traffic=Traffic.BROADCAST,
-                body=content.model_dump(mode="json"),
-            )
             with classify(Traffic.BROADCAST, node):
                 await self._adapter.connect(node)
-                await self._adapter.send_message(node, message)
+                for part in split(content):
+                    await self._adapter.send_message(node, _message(node, part))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -128,3 +132,14 @@ class Conductor:
         except (httpx.HTTPError, ValueError) as error:
             raise LabError(f"expected {node} to carry out POST {path}, got: {error!r}; see its log") from error
         return answer
+
+
+def _message(node: str, part: Broadcast) -> Message:
+    return Message(
+        message_id=uuid.uuid4().hex,
+        kind="broadcast",
+        sender=CONDUCTOR,
+        recipient=node,
+        traffic=Traffic.BROADCAST,
+        body=part.model_dump(mode="json"),
+    )

@@ -27,8 +27,8 @@ from orchestrator.events.conductor import (
     Scheduled,
 )
 from orchestrator.events.row import Row, RowType
+from orchestrator.success import is_success
 from orchestrator.windows import Windows
-from orchestrator.workload.grade import is_correct
 from protocols.errors import LabError
 
 Phase = Literal["warmup", "pre", "inflight", "post", "tail"]
@@ -44,6 +44,7 @@ class Task:
     """Arrival, seconds after t0."""
     arrival: float
     phase: Phase
+    plan: Scheduled
     key: str
     shards: tuple[int, ...]
     fragments: tuple[str, ...]
@@ -51,7 +52,7 @@ class Task:
     commits: tuple[Answer, ...]
     """Answers in the order of time; the first one is the answer of the task."""
     success: bool
-    """The first answer is correct and was committed by arrival + D; an unfinished task failed."""
+    """The first answer is a success (``orchestrator.success``), committed by arrival + D; an unfinished task failed."""
     decided: bool
     """Its deadline passed before the evidence ends. What is open when a run breaks off counts nowhere."""
 
@@ -264,10 +265,10 @@ def _tasks(tables: _Tables, windows: Windows, t0_s: float, end_s: float) -> tupl
         answers = tuple(commits.get(plan.task, ()))
         arrival = round(t0_s + plan.at_s, 6)
         due = round(arrival + windows.task_deadline_s, 6)
-        success = bool(answers) and answers[0].t <= due and is_correct(answers[0].answer, plan.answer)
+        success = bool(answers) and answers[0].t <= due and is_success(plan, answers[0])
         tasks.append(Task(
-            task=plan.task, at_s=plan.at_s, arrival=arrival, phase=phase(arrival), key=plan.answer, shards=plan.shards,
-            fragments=plan.fragments, commits=answers, success=success, decided=due <= end_s,
+            task=plan.task, at_s=plan.at_s, arrival=arrival, phase=phase(arrival), plan=plan, key=plan.answer,
+            shards=plan.shards, fragments=plan.fragments, commits=answers, success=success, decided=due <= end_s,
         ))  # fmt: skip
     return tuple(sorted(tasks, key=lambda task: (task.arrival, task.task)))
 

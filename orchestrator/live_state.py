@@ -46,7 +46,7 @@ class TaskState:
     """One scheduled task and how it ended; ``ended_s`` counts from t0 and stays None while it is open."""
 
     at_s: float
-    key: str
+    plan: Event
     ended_s: float | None = None
     correct: bool = False
 
@@ -63,10 +63,10 @@ class Rates:
 class LiveState:
     """Fed with journal events in the order of their time; asked for what a frame shows.
 
-    ``is_correct(answer, key)`` grades; the key comes from the conductor's ``task`` events.
+    ``is_success(task, answer)`` grades an ``answer`` event by the conductor's ``task`` event.
     """
 
-    def __init__(self, windows: Windows, agents: Sequence[str], is_correct: Callable[[str | None, str], bool]) -> None:
+    def __init__(self, windows: Windows, agents: Sequence[str], is_success: Callable[[Event, Event], bool]) -> None:
         self.windows = windows
         self.agents = {name: AgentState(name) for name in agents}
         self.run: Event = {}
@@ -86,7 +86,7 @@ class LiveState:
         """Decided tasks by outcome and by the planned phase of their arrival."""
         self._phases = phases.planned(windows)
         self._correct_s: list[float] = []
-        self._is_correct = is_correct
+        self._is_success = is_success
         self._tasks: dict[str, TaskState] = {}
         self._open: list[TaskState] = []
         self._decided: list[tuple[float, bool]] = []
@@ -209,7 +209,7 @@ class LiveState:
             self.agents[row["node_id"]].tool = row["tool"]
 
     def _on_task(self, event: Event) -> None:
-        task = TaskState(event["at_s"], event["answer"])
+        task = TaskState(event["at_s"], event)
         self._tasks[event["task"]] = task
         self._open.append(task)
 
@@ -243,7 +243,7 @@ class LiveState:
         if ended_s > task.at_s + self.windows.task_deadline_s:
             self._decide(task, ended_s, "expired")
         else:
-            self._decide(task, ended_s, "correct" if self._is_correct(event["answer"], task.key) else "wrong")
+            self._decide(task, ended_s, "correct" if self._is_success(task.plan, event) else "wrong")
 
     def _on_suspect(self, event: Event) -> None:
         self.agents[event["peer"]].suspected_by.add(event["node"])

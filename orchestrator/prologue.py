@@ -1,10 +1,13 @@
 """Journals what is settled before the first agent starts."""
 
+from pydantic import JsonValue
+
 from agent.journal import Journal
 from orchestrator import host
 from orchestrator.scenario import Scenario
 from orchestrator.timeline import Timeline
 from orchestrator.workload.assignment import Workload
+from orchestrator.workload.schedule import ScheduledTask
 from protocols import registry
 
 
@@ -43,4 +46,17 @@ def journal_plan(
             answer=task.answer,
             shards=list(task.shards),
             fragments=list(task.fragments),
+            **_measure(task, workload),
         )
+
+
+def _measure(task: ScheduledTask, workload: Workload) -> dict[str, JsonValue]:
+    """What the answer to this task is measured by, as far as it is not the key alone."""
+    found: dict[str, JsonValue] = {"grader": workload.document.grader, "success_by": workload.success_by}
+    if task.aliases:
+        found["aliases"] = list(task.aliases)
+    if task.task_id in workload.references:
+        found["reference"] = workload.references[task.task_id]
+    if task.task_id in workload.sources:
+        found["sources"] = list(workload.sources[task.task_id])
+    return found

@@ -10,7 +10,7 @@ from orchestrator import phases
 from orchestrator.ports import HOST
 from orchestrator.run_dir import RunDir
 from orchestrator.runtime import start_timeout_s
-from orchestrator.scenario import Scenario
+from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.timeline import Timeline
 
 _SPARE_S = 60.0
@@ -72,6 +72,8 @@ def agents_of(scenario: Scenario, timeline: Timeline, run_id: str, site: Site) -
             task_deadline_s=timeline.windows.task_deadline_s,
             detector=scenario.detector,
             recovery=scenario.recovery,
+            expects_real_text=scenario.storm.document != GENERATED,
+            model=scenario.llm.model.for_agents(timeline.windows.task_deadline_s),
             phases=phases.planned(timeline.windows),
         )
         for agent in timeline.agents

@@ -21,6 +21,10 @@ from chaos.storm import carry_out
 from orchestrator import host, prologue, report, run_dir, timeline
 from orchestrator.canary import Canaries
 from orchestrator.conductor import Conductor
+from orchestrator.events import parse
+from orchestrator.events.agents import Answer
+from orchestrator.events.conductor import Scheduled
+from orchestrator.journal import Event
 from orchestrator.layout import lay_out
 from orchestrator.live import LiveView
 from orchestrator.live_state import LiveState
@@ -31,11 +35,11 @@ from orchestrator.run_dir import RunDir
 from orchestrator.runtime import Runtime, RuntimeFactory, admin_url, start_timeout_s
 from orchestrator.runtime.local import LocalRuntime
 from orchestrator.scenario import Scenario
+from orchestrator.success import is_success
 from orchestrator.telemetry import epilogue, results
 from orchestrator.telemetry.exporter import Exporter, serve
 from orchestrator.telemetry.targets import write_targets
-from orchestrator.workload.assignment import Workload, assign
-from orchestrator.workload.grade import is_correct
+from orchestrator.workload.assignment import Workload, assign, with_measure
 from orchestrator.workload.placement import cut
 from protocols.clock import Clock, MonotonicClock, unix_offset_s
 from protocols.errors import FailstormError
@@ -62,9 +66,13 @@ def conduct(scenario: Scenario, *, debug: bool = False) -> int:
     clock = MonotonicClock()
 
     def processes(admin: httpx.AsyncClient, record: Record) -> LocalRuntime:
-        return LocalRuntime(agents, folder, admin, clock, record)
+        return LocalRuntime(agents, folder, admin, clock, record, scenario.llm.model.environment())
 
     return Run(scenario, agents, folder, clock, Console(), processes, debug=debug).play(copy_to=results_dir.parent)
+
+
+def _is_success(task: Event, answer: Event) -> bool:
+    return is_success(parse(task, Scheduled), parse(answer, Answer))
 
 
 class Run:
@@ -96,7 +104,7 @@ class Run:
         self._debug = debug
         self._journal = Journal(folder.conductor_journal, "orchestrator", 0, clock)
         self._killed: dict[str, None] = {}
-        self._state = LiveState(self._timeline.windows, [agent.node_id for agent in agents], is_correct)
+        self._state = LiveState(self._timeline.windows, [agent.node_id for agent in agents], _is_success)
         earlier = results.earlier(folder.path.parent, without=folder.run_id)
         self._exporter = Exporter(self._state, clock, unix_offset_s(), earlier)
 
@@ -166,6 +174,7 @@ class Run:
             admin = await stack.enter_async_context(httpx.AsyncClient(timeout=_ADMIN_TIMEOUT_S, trust_env=False))
             runtime = self._open_runtime(admin, self._record)
             workload = assign(self._scenario, self._timeline, self._document)
+            workload = await with_measure(workload, self._scenario)
             prologue.journal_plan(
                 self._journal, self._folder.run_id, runtime.name, self._scenario, self._timeline, workload
             )

@@ -1,29 +1,27 @@
 """The validated, frozen configuration of one run; its defaults stand here and nowhere else."""
 
 from random import Random
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from agent.settings import DetectorSettings, RecoverySettings
 from chaos import victims
 from orchestrator import phases
 from orchestrator.expectation import Bound, MetricName
+from orchestrator.model_settings import Llm
 from orchestrator.ports import PortPlan, plan_ports
+from orchestrator.section import Auto, Section, http_address
 from orchestrator.seeds import stream
 from orchestrator.topology import KINDS, Kind
 from orchestrator.windows import Windows
 from protocols import registry
 from protocols.errors import ConfigError
 
-Auto = Literal["auto"]
 GENERATED = "generated"
 """The value of ``scenario.document`` that has the lab write a document of its own."""
-KEY_VARIABLE = "OPENAI_API_KEY"
-_PLACEHOLDER = "your-key-here"
 _TASKS_PER_S = 8.0
 
 
@@ -36,12 +34,6 @@ def _known_protocol(name: str) -> str:
     if name not in known:
         raise PydanticCustomError("protocol", "one of {known}", {"known": ", ".join(known)})
     return name
-
-
-class Section(BaseModel):
-    """What all parts have in common: frozen, nothing unknown, no infinities."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Storm(Section):
@@ -78,36 +70,15 @@ class Storm(Section):
     )
 
 
-class Model(Section):
-    """The section ``llm.model``: what the agents reason with."""
-
-    type: Literal["local", "openai"] = Field(default="local", description="one of local, openai")
-    name: str = Field(default="rules", description="the name of a model")
-    openai_api_key: SecretStr | None = Field(default=None, exclude=True, description="a text")
-    """Never written anywhere: it is left out of every dump."""
-
-
-class Llm(Section):
-    """The section ``llm``."""
-
-    model: Model = Field(default_factory=Model)
-
-
-def _http_address(text: str) -> str:
-    """An address that can be shown anywhere: it stands in the results."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise PydanticCustomError(
-            "url", "the address of a Prometheus without credentials, such as http://127.0.0.1:9090"
-        )
-    return text.rstrip("/")
+def _prometheus(text: str) -> str:
+    return http_address(text, "the address of a Prometheus without credentials, such as http://127.0.0.1:9090")
 
 
 class Output(Section):
     """The section ``output``: where the evidence goes."""
 
     results_dir: str = Field(default="results", min_length=1, description="the path of a folder")
-    prometheus_url: Annotated[str, AfterValidator(_http_address)] | None = Field(
+    prometheus_url: Annotated[str, AfterValidator(_prometheus)] | None = Field(
         default=None, description="the address of the Prometheus that scrapes the run, or null for none"
     )
 
@@ -206,7 +177,7 @@ class Scenario(Section):
                 "heal": self.heal_after_s,
             }
         )
-        model = self.llm.model.model_copy(update={"openai_api_key": None})
+        model = self.llm.model.resolved(windows.task_deadline_s)
         network = self.network.model_copy(update={"base_port": self.ports.conductor})
         return self.model_copy(update={"storm": storm, "llm": Llm(model=model), "network": network})
 
@@ -220,9 +191,9 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scenario":
-        _refuse_openai(self.llm.model)
         self._check_victims()
         windows = self.windows
+        self.llm.model.check(windows.task_deadline_s)
         heal_at_s = None if self.heal_after_s is None else windows.kill_at_s + self.heal_after_s
         if heal_at_s is not None and heal_at_s >= windows.duration_s:
             raise ConfigError(
@@ -259,15 +230,3 @@ def _explicit(value: float | Auto) -> float | None:
 
 def _or(value: float | Auto, automatic: float) -> float:
     return automatic if value == "auto" else value
-
-
-def _refuse_openai(model: Model) -> None:
-    if model.type != "openai":
-        return
-    key = model.openai_api_key.get_secret_value() if model.openai_api_key else ""
-    if key in ("", _PLACEHOLDER):
-        raise ConfigError(
-            f"llm.model.type: expected a key for openai, but none came; set the environment variable {KEY_VARIABLE}, "
-            f"or set llm.model.type to local"
-        )
-    raise ConfigError("llm.model.type: expected local, got openai, which is not built yet; set it to local")

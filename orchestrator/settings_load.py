@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from orchestrator.scenario import KEY_VARIABLE, Scenario
+from agent.settings import KEY_VARIABLE
+from orchestrator.scenario import Scenario
 from protocols.errors import ConfigError
 
 KeyPath = tuple[str, ...]

@@ -19,6 +19,8 @@ class Traffic(StrEnum):
     BROADCAST = "broadcast"
     STRAY = "stray"
     """What came to a protocol port and was no request of the mesh: noise, a port scanner, a call cut at its start."""
+    MODEL = "model"
+    """An agent's talk with its language model: an exchange with somebody outside of the mesh."""
     UNCLASSIFIED = "unclassified"
 
 

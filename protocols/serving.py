@@ -87,15 +87,13 @@ def bounded(app: AsgiApp, refusal: Refusal) -> AsgiApp:
     bodies = Bodies()
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
-        async with contextlib.AsyncExitStack() as held:
-            try:
-                body = await held.enter_async_context(bodies.reading(scope, receive))
-            except ClientDisconnect:  # the caller died in mid-message: an everyday event here, and nobody to answer
-                return
-            except BodyRefusedError as refused:
-                await hang_up(refusal(scope, refused), receive, send)
-                return
-            await app(scope, replay(body, receive), send)
+        try:
+            async with bodies.reading(scope, receive) as body:
+                await app(scope, replay(body, receive), send)
+        except ClientDisconnect:  # the caller died in mid-message: an everyday event here, and nobody to answer
+            return
+        except BodyRefusedError as refused:
+            await hang_up(refusal(scope, refused), receive, send)
 
     return serve
 

@@ -1,13 +1,15 @@
 """The last step: chain triples from the question's anchor to its answer, or weigh them where no chain is asked for."""
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from agent.tools.contract import Lookup, StepPayload, Tool, Triple
 from agent.tools.grammar import Inquiry, parse_question
 from agent.tools.open_reason import weigh
 from agent.tools.relations import OTHER_NAME, RELATIONS
 
-_KNOWN = frozenset(relation.name for relation in RELATIONS)
+KNOWN = frozenset(relation.name for relation in RELATIONS)
+"""The relations of the lexicon; any other one is a sentence of natural language."""
 
 
 class ReasonInput(StepPayload):
@@ -28,10 +30,23 @@ class ReasonOutput(StepPayload):
     chain: tuple[Triple, ...]
 
 
-async def run(request: ReasonInput, _lookup: Lookup) -> ReasonOutput:
+@runtime_checkable
+class Thinker(Protocol):
+    """Surroundings of a step that have something of their own to reason with: a language model, for instance."""
+
+    async def conclude(self, request: ReasonInput) -> ReasonOutput:
+        """Answer the question from the facts at hand."""
+
+
+async def run(request: ReasonInput, lookup: Lookup) -> ReasonOutput:
+    """Have the question answered by the agent's model, where there is none by rules."""
+    return await lookup.conclude(request) if isinstance(lookup, Thinker) else conclude(request)
+
+
+def conclude(request: ReasonInput) -> ReasonOutput:
     """Follow the question's relations; a hop without a triple leaves the question unanswered."""
     inquiry = parse_question(request.question)
-    stated = [triple for triple in request.triples if triple.relation in _KNOWN]
+    stated = [triple for triple in request.triples if triple.relation in KNOWN]
     if inquiry is not None and (stated or not request.triples):
         return _follow(inquiry, stated)
     answer, chain = weigh(request.question, request.triples)

@@ -35,6 +35,11 @@ class ShardIndex:
         return best([Hit(fragment=self._fragments[one], score=round(score, 6)) for one, score in found], limit)
 
 
+def preload() -> None:
+    """Load what searching by words needs: seconds on a busy machine, during which a heartbeat would stand still."""
+    ShardIndex([Fragment(fragment_id="f", title="warm", text="up")]).find("warm", 1)
+
+
 def best(hits: Iterable[Hit], limit: int) -> tuple[Hit, ...]:
     """The best ``limit`` of these, each fragment once; equal scores in the order of the ids."""
     ranked = sorted((hit for hit in hits if hit.score > 0), key=lambda hit: (-hit.score, hit.fragment.fragment_id))

@@ -12,6 +12,7 @@ from orchestrator import ports, report, run_dir, timeline
 from orchestrator.compose import images, override, prepare
 from orchestrator.compose.engine import Engine, EngineError, find_engine
 from orchestrator.compose.screen import show
+from orchestrator.roster import service_of
 from orchestrator.run_dir import SCENARIO_FILE, RunDir
 from orchestrator.scenario import Scenario
 from protocols import registry
@@ -123,9 +124,11 @@ class Launch:
         """Wait for the agents' end and keep what every container has printed; whatever fails is one line."""
         try:
             deadline = time.monotonic() + _GONE_TIMEOUT_S
-            while time.monotonic() < deadline:
-                if "running" not in self._engine.containers(run=folder.run_id, role="agent").values():
-                    break
+            while "running" in self._engine.containers(run=folder.run_id, role="agent").values():
+                if time.monotonic() > deadline:  # the orchestrator ended before it had told them anything
+                    self._compose(
+                        "stop", "--timeout", "3", *(service_of(agent.node_id) for agent in self._planned.agents)
+                    )
                 time.sleep(_POLL_S)
             for agent in self._planned.agents:
                 for container in self._engine.containers(run=folder.run_id, node=agent.node_id):

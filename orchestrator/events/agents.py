@@ -114,6 +114,22 @@ class Unadopt(Row):
     tool: str
 
 
+@dataclass(frozen=True)
+class ModelCall(Row):
+    """A step was, or was to be, reasoned by a language model."""
+
+    ev = "model_call"
+    task: str
+    step: str
+    outcome: str
+    ms: float
+    attempts: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float
+    fallback: bool
+
+
 class Traffic(NamedTuple):
     """What moved at one agent's sockets since its last line; for one role, peer and class."""
 

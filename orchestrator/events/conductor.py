@@ -1,10 +1,11 @@
 """The events that the orchestrator writes."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.events.row import Row
 from orchestrator.windows import Windows
+from orchestrator.workload.document import Grader
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,13 @@ class Scheduled(Row):
     answer: str
     shards: tuple[int, ...]
     fragments: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    grader: Grader = "exact_match"
+    success_by: Literal["key", "reference", "answered"] = "key"
+    reference: str | None = None
+    """What the same model answers with the whole document in one process; None for nothing, or for not known."""
+    sources: tuple[str, ...] | None = None
+    """The fragments whose text holds the answer; None where nobody has looked, or the answer is no span."""
 
 
 @dataclass(frozen=True)

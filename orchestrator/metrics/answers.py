@@ -2,8 +2,8 @@
 
 from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null
+from orchestrator.success import best_f1, is_right
 from orchestrator.workload.grade import evidence_recall as recall_of
-from orchestrator.workload.grade import is_correct, token_f1
 
 
 @metric("ratio")
@@ -11,15 +11,16 @@ def answer_f1(evidence: Evidence) -> Value:
     """Mean F1 over the words of the first answers, as in the HotpotQA evaluation, in time or late.
 
     Over the decided tasks of pre, inflight and post that have an answer; ``answered`` of ``n`` have. Beside it the
-    shares of these answers that match their key exactly (``exact``) and that came by their deadline (``in_time``).
+    shares of these answers that the document's grader finds right (``exact``) and that came by their deadline
+    (``in_time``). Where a key has aliases, the best of them counts.
     """
     tasks = evidence.decided("pre", "inflight", "post")
     answered = [task for task in tasks if task.commits]
     if not answered:
         return null("no decided task was answered")
     count = len(answered)
-    f1 = sum(token_f1(task.commits[0].answer, task.key) for task in answered)
-    exact = sum(is_correct(task.commits[0].answer, task.key) for task in answered)
+    f1 = sum(best_f1(task.plan, task.commits[0].answer) for task in answered)
+    exact = sum(is_right(task.plan, task.commits[0].answer) for task in answered)
     due_s = evidence.windows.task_deadline_s
     in_time = sum(task.latency_s is not None and task.latency_s <= due_s for task in answered)
     detail = {"answered": count, "n": len(tasks), "exact": exact / count, "in_time": in_time / count}

@@ -19,7 +19,10 @@ def _unanswerable(evidence: Evidence, task: Task) -> bool:
 
 @metric("ratio")
 def success_rate_drop(evidence: Evidence) -> Value:
-    """(S_pre - S_post)/S_pre, where S is the share of tasks whose graded answer is correct and in its deadline.
+    """(S_pre - S_post)/S_pre, where S is the share of tasks whose graded answer is a success and in its deadline.
+
+    A success is an answer that is right; in real text one that the same model gives without a mesh, or where that
+    cannot be known, any answer with evidence (docs/adr/0006).
 
     The first committed answer counts; an unfinished task failed. pre = [T0-D-W, T0-D), post = [T0, T0+W), by the
     scheduled arrival. ``interval`` is the 95 % interval by variance estimates recovery from the Wilson intervals of

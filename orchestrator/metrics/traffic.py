@@ -29,14 +29,14 @@ def moved(evidence: Evidence) -> Iterator[Moved]:
 
     A dead initiator's exchanges are counted at the agents that answered it, from its death on (what its own last line
     still says is left out then, or it would count twice) until it is restarted. The conductor's exchanges are not
-    the mesh's.
+    the mesh's, nor are those with a language model.
     """
     for row in evidence.rows(Bytes):
         own = evidence.outages.get(row.node)
         if own is not None and row.inc < RESTART_STEP and row.t >= own.begin:
             continue
         for entry in row.rows:
-            if entry.peer == evidence.conductor or entry.traffic == Traffic.STRAY:
+            if entry.peer == evidence.conductor or entry.traffic in (Traffic.STRAY, Traffic.MODEL):
                 continue
             caller = evidence.outages.get(entry.peer or "") if entry.role == "server" else None
             if entry.role == "client":

@@ -4,13 +4,14 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import httpx
 
-from agent.settings import AgentSettings
+from agent.settings import KEY_VARIABLE, AgentSettings
 from chaos.faults import Record
 from chaos.schedule import Order
 from chaos.storm import acting_on
@@ -39,13 +40,16 @@ class LocalRuntime:
         admin: httpx.AsyncClient,
         clock: Clock,
         record: Record,
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """``secrets`` go into the environment of each agent, and nowhere else."""
         self._target = ProcessTarget(self._respawn)
         self._act = acting_on(self._target, record)
         self._agents = {settings.node_id: settings for settings in agents}
         self._run_dir = run_dir
         self._admin = admin
         self._clock = clock
+        self._secrets = secrets
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     async def start(self, timeout_s: float) -> None:
@@ -88,7 +92,8 @@ class LocalRuntime:
     def _launch(self, node: str) -> subprocess.Popen[bytes]:
         path = self._agents[node].workspace / "settings.json"
         path_of_python = os.pathsep.join(filter(None, (str(_CHECKOUT), os.environ.get("PYTHONPATH"))))
-        environment = os.environ | {"PYTHONPATH": path_of_python, "PYTHONUNBUFFERED": "1"}
+        own = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+        environment = own | {"PYTHONPATH": path_of_python, "PYTHONUNBUFFERED": "1"} | dict(self._secrets)
         with self._run_dir.output(node).open("ab") as output:
             # A session of its own: Ctrl-C at the terminal reaches the orchestrator alone, which then ends the agents.
             # Spawned from the main thread, because the death signal follows the thread that spawned.

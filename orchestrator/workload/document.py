@@ -14,6 +14,9 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Grader = Literal["exact_match", "gaia"]
+"""Whose rule says whether an answer is right: HotpotQA's exact match, or GAIA's quasi-exact match."""
+
 NO_ANSWER = "noanswer"
 """The key of a question that the document does not answer (the token of the HotpotQA evaluation)."""
 
@@ -68,6 +71,8 @@ class GaiaQuestion(_Line):
     question_id: str = Field(min_length=1)
     question: str = Field(min_length=1)
     answer: str = Field(min_length=1)
+    aliases: tuple[str, ...] = Field(default=(), exclude_if=lambda aliases: not aliases)
+    """Other answers that are as right."""
     fragments: tuple[str, ...] = ()
     """Ids of the fragments that are needed, in the order of the hops; empty where the source does not say."""
     hops: int = Field(ge=1)
@@ -82,6 +87,12 @@ class GaiaDocument(BaseModel):
     header: Header
     fragments: tuple[Fragment, ...]
     questions: tuple[GaiaQuestion, ...] = Field(min_length=1)
+    grader: Grader = "exact_match"
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether the lab's generator wrote it, so that rules can answer it; everything else is real text."""
+        return self.header.generator is not None
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the file, without line ends."""

@@ -6,15 +6,20 @@ import string
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from orchestrator.workload.document import NO_ANSWER
+from orchestrator.workload.document import NO_ANSWER, Grader
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_CLOSED = ("yes", "no", NO_ANSWER)
+CLOSED = ("yes", "no", NO_ANSWER)
 """Answers of which nothing but all is right."""
 _UNITS = str.maketrans("", "", "$%,")
 _SEPARATOR = re.compile(r"[,;]")
 _BLANKS = re.compile(r"\s")
+
+
+def grade(grader: Grader, answer: str | None, key: str) -> bool:
+    """Whether the grader of that name finds the answer right."""
+    return is_gaia_correct(answer, key) if grader == "gaia" else is_correct(answer, key)
 
 
 def normalise(text: str) -> str:
@@ -40,7 +45,7 @@ def token_f1(answer: str | None, key: str) -> float:
     Yes, no and noanswer earn all or nothing; an answer or key without a word has nothing in common with anything.
     """
     given, wanted = normalise(NO_ANSWER if answer is None else answer), normalise(key)
-    if given != wanted and (given in _CLOSED or wanted in _CLOSED):
+    if given != wanted and (given in CLOSED or wanted in CLOSED):
         return 0.0
     given_words, wanted_words = given.split(), wanted.split()
     common = (Counter(given_words) & Counter(wanted_words)).total()

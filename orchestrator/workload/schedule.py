@@ -24,6 +24,7 @@ class ScheduledTask(BaseModel):
     question: str
     answer: str
     """The key, for the grader alone."""
+    aliases: tuple[str, ...]
     fragments: tuple[str, ...]
     """Ids of the fragments that the answer needs, in the order of the hops."""
     shards: tuple[int, ...]
@@ -74,6 +75,7 @@ def schedule_tasks(
                 at_s=at_s,
                 question=question.question,
                 answer=question.answer,
+                aliases=question.aliases,
                 fragments=question.fragments,
                 shards=tuple(sorted({shard_of(titles[fragment], shard_count) for fragment in question.fragments})),
             )

@@ -18,7 +18,7 @@ QUERY = " ".join(fragment.title for fragment in FRAGMENTS)
 def library(lab: Lab, agent: Agent, patience_s: float = 5.0) -> StepLibrary:
     """The document as one step of this agent sees it."""
     step = Step("q", "q/search", "search", {}, lab.clock.now() + patience_s, tuple)
-    return StepLibrary(agent.worker.shelves, step)
+    return StepLibrary(agent.worker.shelves, agent.worker._reasoner, step)
 
 
 async def test_a_search_over_the_mesh_finds_what_one_index_over_all_finds(make_lab: MakeLab) -> None:

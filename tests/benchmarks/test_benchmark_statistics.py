@@ -1,11 +1,15 @@
 """The statistics on samples whose answer is known, and the bounds."""
 
+import asyncio
+import itertools
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from benchmarks.comparison import ratio_of_medians, spread, sum_up
+from benchmarks.endurance import Line, Sort, beside
 from benchmarks.results import Growth, Sample, Samples, broken_bounds
 
 from .bench_results import bench, endurance, round_trip
@@ -65,11 +69,31 @@ def test_costs_are_medians_over_all_processes() -> None:
     assert (probe.bytes_total, probe.bytes_by_class) == (25, {"handshake": 0, "heartbeat": 20})
 
 
+class _Paced(Line):
+    """A line of known pace, on a machine that gets slower with every exchange of anybody."""
+
+    def __init__(self, pace_ms: float, exchanges: Iterator[int]) -> None:
+        self._pace_ms = pace_ms
+        self._exchanges = exchanges
+
+    async def exchange(self, sort: Sort) -> float:
+        return self._pace_ms * (1 + 0.01 * next(self._exchanges)) * (2 if sort == "request" else 1)
+
+
+def test_an_aged_pair_is_compared_with_a_new_one_at_the_same_time() -> None:
+    """What has become half slower with age shows as that, however much slower the machine became meanwhile."""
+    exchanges = itertools.count()
+    message, request = asyncio.run(beside(_Paced(1.5, exchanges), _Paced(1.0, exchanges), 200))
+    assert (message.name, request.name) == ("message", "request")
+    assert request.first == pytest.approx(2 * message.first, rel=0.02)
+    assert [message.ratio, request.ratio] == pytest.approx([1.5, 1.5], rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("trip", "run", "words"),
     [
         ({"ratio": 1.3, "low": 1.2, "high": 1.4}, {}, "a round trip takes 1.30 times (1.20 to 1.40)"),
-        ({}, {"latency": [Growth(name="request", first=1.0, last=1.4)]}, "(request) take 1.40 times"),
+        ({}, {"latency": [Growth(name="request", first=1.0, last=1.4)]}, "a request takes 1.40 times"),
         ({}, {"memory": [Growth(name="peer", first=100.0, last=112.0)]}, "the peer grew to 1.12 times"),
     ],
 )

@@ -220,8 +220,10 @@ def _http_200(case: bytes) -> bytes:
 @asynccontextmanager
 async def _serving(arena: Arena, reply: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[None]:
     """At the port of ``b``: whatever comes is answered by ``reply``, then both sides hang up."""
+    open_to: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_to.append(writer)
         try:
             await reader.read(1)
             await reply(writer)
@@ -239,6 +241,8 @@ async def _serving(arena: Arena, reply: Callable[[asyncio.StreamWriter], Awaitab
         yield
     finally:
         server.close()
+        for writer in open_to:  # a caller may keep its end for later calls
+            writer.transport.abort()
         await server.wait_closed()
 
 

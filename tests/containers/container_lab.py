@@ -47,7 +47,8 @@ class ContainerLab:
 
     @contextmanager
     def run(self, *flags: str) -> Iterator[Lab]:
-        """A run under way; whatever is still there afterwards is taken down."""
+        """A run under way; its command is gone afterwards, its containers are the fixture's to take down."""
+        (self.folder / "results" / "latest").unlink(missing_ok=True)  # of the test before
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "run", "--runtime", "docker", *PORTS, *flags],
             cwd=self.folder,
@@ -62,7 +63,8 @@ class ContainerLab:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-            process.communicate()
+            rest, _ = process.communicate()
+            sys.stdout.write(rest or "")  # pytest shows it beside a failure
 
     def compose(self, *arguments: str, **settings: str) -> str:
         """Plain `docker compose` in the checkout."""
@@ -120,7 +122,7 @@ def make_lab(folder: Path) -> ContainerLab:
     for name in _SHIPPED:
         source = CHECKOUT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.exists():
             shutil.copy(source, folder / name)
     if (CHECKOUT / ".env").exists():

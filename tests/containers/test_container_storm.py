@@ -61,7 +61,7 @@ def test_twelve_agents_with_everything_a_user_tries(lab: ContainerLab) -> None:
 
 def test_three_agents_switch_the_others_off(lab: ContainerLab) -> None:
     """Services of compose.yaml that a run does not have are not started."""
-    with lab.run("--agent-count", "3", "--duration", "4", "--kill-fraction", "0") as run:
+    with lab.run("--agent-count", "3", "--duration", "8", "--kill-fraction", "0") as run:
         code, output = run.finish(120)
     assert code == 0, output
     assert set(lab.states("agent")) == {"agent_1", "agent_2", "agent_3"}
@@ -70,7 +70,7 @@ def test_three_agents_switch_the_others_off(lab: ContainerLab) -> None:
 def test_plain_compose_up(lab: ContainerLab) -> None:
     """Without make: a one-shot service lays out results/compose, and the run goes through by itself."""
     lab.write_override()  # for the ports of this test only; the agents are the eight of compose.yaml
-    lab.compose("up", "--detach", DURATION="4", KILL_FRACTION="0", PROTOCOL="acp")
+    lab.compose("up", "--detach", DURATION="8", KILL_FRACTION="0", PROTOCOL="acp")
     assert until(lambda: lab.states("orchestrator")["orchestrator"]["status"] == "exited", 90)
     assert lab.states("orchestrator")["orchestrator"]["exit_code"] == 0, lab.compose("logs", "orchestrator")
     found = json.loads((lab.folder / "results" / "compose" / "failstorm_metrics.json").read_text())

@@ -55,7 +55,7 @@ def _played(events: list[Event], until_s: float, earlier: dict[tuple[str, ...], 
     """An exporter that was fed what happened until then, seconds after t0."""
     start = next(event for event in events if event["ev"] == "run_start")
     names = next([row["node_id"] for row in event["agents"]] for event in events if event["ev"] == "roster")
-    state = LiveState(Windows(**start["windows"]), names, lambda answer, key: answer == key)
+    state = LiveState(Windows(**start["windows"]), names, lambda task, answer: task["answer"] == answer["answer"])
     clock = _Clock()
     exporter = Exporter(state, clock, OFFSET_S, earlier)
     for event in events:
@@ -79,7 +79,9 @@ def test_before_the_run_every_family_is_there() -> None:
         scale=1, duration_s=120, warmup_s=25, kill_at_s=60, task_deadline_s=5, rate_window_s=30, byte_window_s=30,
         steady_window_s=5, steady_hold_s=10,
     )  # fmt: skip
-    found = _samples(Exporter(LiveState(windows, names, lambda answer, key: answer == key), _Clock(), OFFSET_S))
+    found = _samples(
+        Exporter(LiveState(windows, names, lambda task, answer: task["answer"] == answer["answer"]), _Clock(), OFFSET_S)
+    )
     later = {"failstorm_run_info", "failstorm_detection_ms", "failstorm_result"}
     assert {key[0] for key in found} == {instrument.name for instrument in ORCHESTRATOR} - later
     assert found["failstorm_kill_timestamp_seconds", "agent_2"] == 0
@@ -119,8 +121,13 @@ def test_nobody_is_named_before_the_kill(storm_events: Build) -> None:
 
 
 def test_detection_and_recovery_appear_as_they_happen(storm_events: Build) -> None:
-    """Pair by pair with time and mechanism; agreement with the last pair; recovery with the first repair."""
-    events = storm_events()
+    """Pair by pair with time and mechanism; agreement with the last pair; recovery with the first message.
+
+    What an agent does itself after all is a repair, but no message.
+    """
+    alone = {"t": T0_S + KILL_S + 2.051, "node": "agent_1", "inc": 0, "ev": "repair", "cause": ["agent_3", "r0"],
+             "kind": "request", "peer": "agent_1", "link": "self"}  # fmt: skip
+    events = sorted([*storm_events(), alone], key=lambda event: event["t"])
     first = _seen(events, KILL_S + 2.06)
     assert first["failstorm_detection_ms", "probe", "agent_1", "agent_3"] == pytest.approx(2050)
     assert first["failstorm_detected_pairs",] == 2

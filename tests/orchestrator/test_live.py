@@ -26,7 +26,7 @@ def _play(events: list[Event], until_s: float) -> tuple[LiveState, list[Line]]:
     """Feed events up to ``until_s`` seconds after t0."""
     start = next(event for event in events if event["ev"] == "run_start")
     names = next([row["node_id"] for row in event["agents"]] for event in events if event["ev"] == "roster")
-    state = LiveState(Windows(**start["windows"]), names, lambda answer, key: answer == key)
+    state = LiveState(Windows(**start["windows"]), names, lambda task, answer: task["answer"] == answer["answer"])
     narrator, lines = Narrator(state), []
     for event in events:
         if event["t"] <= T0_S + until_s:
@@ -122,7 +122,7 @@ def test_a_wrong_or_late_or_missing_answer_is_a_failure(storm_events: Build) -> 
 
 def test_an_answer_just_after_its_deadline_is_late() -> None:
     """The instant of the answer decides, not the moment at which the view next looks at the clock."""
-    state = LiveState(fit(Wishes(120.0)), ["agent_1"], lambda answer, key: answer == key)
+    state = LiveState(fit(Wishes(120.0)), ["agent_1"], lambda task, answer: task["answer"] == answer["answer"])
     state.apply({"t": 0.0, "node": "orchestrator", "ev": "task", "task": "a", "at_s": 10.0, "answer": "Ada"})
     state.apply({"t": T0_S, "node": "orchestrator", "ev": "t0", "t0": T0_S})
     state.apply({"t": T0_S + 15.01, "node": "agent_1", "ev": "answer", "task": "a", "answer": "Ada"})
@@ -204,7 +204,7 @@ def test_many_agents_keep_the_sick_ones_in_sight(storm_events: Build) -> None:
 def test_long_names_keep_their_number() -> None:
     """A name too long for its cell is cut in the middle."""
     names = [f"a-very-long-agent-name-of-the-mesh-{number}" for number in range(60)]
-    state = LiveState(fit(Wishes(120.0)), names, lambda answer, key: answer == key)
+    state = LiveState(fit(Wishes(120.0)), names, lambda task, answer: task["answer"] == answer["answer"])
     drawn = "\n".join(_drawn(state, [], 0, 100, 30))
     assert "…" in drawn
     assert "-59" in drawn
@@ -230,7 +230,7 @@ def _view(run_dir: Path, events: list[Event], clock: _FakeClock, *, terminal: bo
     names = next([row["node_id"] for row in event["agents"]] for event in events if event["ev"] == "roster")
     screen, log = io.StringIO(), io.StringIO()
     console = Console(file=screen, width=100, height=40, force_terminal=terminal)
-    state = LiveState(Windows(**start["windows"]), names, lambda answer, key: answer == key)
+    state = LiveState(Windows(**start["windows"]), names, lambda task, answer: task["answer"] == answer["answer"])
     return LiveView(run_dir, state, clock, console, log, debug=debug), screen, log
 
 

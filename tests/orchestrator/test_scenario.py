@@ -187,7 +187,7 @@ def test_the_key_is_never_shown() -> None:
         {"llm": {"model": KEY}},
         {"llm": KEY},
         {"llm": {"model": {"openai_api_key": KEY, "typ": 1}}},
-        {"llm": {"model": {"openai_api_key": KEY, "type": "openai"}}},
+        {"llm": {"model": {"openai_api_key": KEY, "type": "openai", "retries": 11}}},
     ]
     assert not [text for text in map(complaint, wrong) if KEY in text]
 
@@ -201,10 +201,41 @@ def test_openai_without_a_key_says_where_to_set_it(key: str | None) -> None:
 
 
 @pytest.mark.parametrize(("in_file", "environ"), [(KEY, {}), ("your-key-here", {"OPENAI_API_KEY": KEY})])
-def test_openai_with_a_key_is_not_built_yet(in_file: str, environ: dict[str, str]) -> None:
-    """With a key, from the file or the environment, the refusal says that the model does not exist yet."""
-    said = complaint({"llm": {"model": {"type": "openai", "name": "gpt-4", "openai_api_key": in_file}}}, environ)
-    assert "not built yet" in said
+def test_a_key_reaches_the_agents_by_their_environment_alone(in_file: str, environ: dict[str, str]) -> None:
+    """From the file or the environment of the lab; no dump of the scenario and no settings of an agent have it."""
+    values = {"llm": {"model": {"type": "openai", "name": "gpt-4", "openai_api_key": in_file}}}
+    scenario = build(values, environ)
+    model = scenario.llm.model
+    assert model.environment() == {"OPENAI_API_KEY": KEY}
+    written = repr(scenario) + scenario.to_yaml() + scenario.model_dump_json() + repr(model.for_agents(5.0))
+    assert KEY not in written
+    assert build({"llm": {"model": {"openai_api_key": KEY}}}).llm.model.environment() == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"type": "gpt"}, "expected one of local, openai, replay"),
+        ({"type": "replay"}, "llm.model.recording: expected the path of a recording for replay, but none came"),
+        ({"type": "replay", "recording": "nowhere.jsonl"}, "expected a recording at nowhere.jsonl, got: No such file"),
+        ({"base_url": "http://user:word@host/v1"}, "llm.model.base_url: expected the address of an endpoint"),
+        ({"timeout_s": 2.1}, "llm.model.timeout_s: expected at most 2 s"),
+        ({"timeout_s": 0}, "llm.model.timeout_s: expected seconds above 0 for one attempt, or auto"),
+        ({"retries": 11}, "llm.model.retries: expected a whole number from 0 to 10"),
+        ({"max_concurrent": 0}, "llm.model.max_concurrent: expected a whole number of requests from 1 to 256"),
+        ({"price": {"promt": 1}}, "unknown key llm.model.price.promt; did you mean llm.model.price.prompt?"),
+        ({"fallback": "hope"}, "llm.model.fallback: expected one of local, peer"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused(model: dict[str, object], said: str) -> None:
+    """One line that names the key and what would do."""
+    assert said in complaint({"llm": {"model": model}})
+
+
+def test_the_timeout_of_a_model_follows_the_deadline() -> None:
+    """Two attempts fit into the 0.4 of the task deadline that a step waits for its model."""
+    model = build({"scenario": {"task_deadline_s": 10}}).resolved().llm.model
+    assert model.timeout_s == 2.0
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.fragments import Fragment
-from orchestrator.workload.document import GaiaDocument, GaiaQuestion, Header
+from orchestrator.workload.document import GaiaDocument, GaiaQuestion, Grader, Header
 from orchestrator.workload.loaders.records import problem
 
 
@@ -38,7 +38,14 @@ class DocumentBuilder:
         return None if fragment is None else fragment.fragment_id
 
     def question(
-        self, line: int, question_id: str, question: str, answer: str, fragments: Sequence[str], hops: int
+        self,
+        line: int,
+        question_id: str,
+        question: str,
+        answer: str,
+        fragments: Sequence[str],
+        hops: int,
+        aliases: Sequence[str] = (),
     ) -> None:
         """Add a question; raises ConfigError when question or answer are blank or the id is taken."""
         for field, text in (("question", question), ("answer", answer)):
@@ -48,15 +55,21 @@ class DocumentBuilder:
             raise problem(self._path, line, "id", f"expected a new id, got {question_id!r} again")
         needed = tuple(dict.fromkeys(fragments))
         self._questions[question_id] = GaiaQuestion(
-            question_id=question_id, question=question, answer=answer, fragments=needed, hops=max(1, hops)
+            question_id=question_id,
+            question=question,
+            answer=answer,
+            aliases=tuple(dict.fromkeys(alias for alias in aliases if alias.strip() and alias != answer)),
+            fragments=needed,
+            hops=max(1, hops),
         )
 
-    def build(self) -> GaiaDocument:
-        """The document; raises ConfigError when it has no question."""
+    def build(self, grader: Grader = "exact_match") -> GaiaDocument:
+        """The document, whose answers ``grader`` grades; raises ConfigError when it has no question."""
         if not self._questions:
             raise problem(self._path, 1, "line", "expected at least one question that has an answer")
         return GaiaDocument(
             header=Header(fragment_count=len(self._fragments), question_count=len(self._questions)),
             fragments=tuple(self._fragments.values()),
             questions=tuple(self._questions.values()),
+            grader=grader,
         )

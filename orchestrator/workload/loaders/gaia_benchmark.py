@@ -42,7 +42,7 @@ def _load(path: Path) -> GaiaDocument:
             if attachment.suffix.lower() in _TEXT_SUFFIXES and attachment.exists():
                 fragments.append(builder.fragment(task.file_name, read_text(attachment)))
         builder.question(line, task.task_id, task.question, task.answer, fragments, int(task.level))
-    return builder.build()
+    return builder.build(grader="gaia")
 
 
 LOADER = Loader("gaia-benchmark", _claims, _load)

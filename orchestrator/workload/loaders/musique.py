@@ -32,6 +32,7 @@ class MuSiQueRecord(Record):
     question: str
     question_decomposition: tuple[Hop, ...]
     answer: str
+    answer_aliases: tuple[str, ...] = ()
     answerable: bool = True
 
 
@@ -52,7 +53,9 @@ def _load(path: Path) -> GaiaDocument:
             if idx not in ids:
                 raise problem(path, line, "question_decomposition", f"expected the idx of a paragraph, got {idx}")
         fragments = [ids[idx] for idx in needed]
-        builder.question(line, record.record_id, record.question, record.answer, fragments, len(support))
+        builder.question(
+            line, record.record_id, record.question, record.answer, fragments, len(support), record.answer_aliases
+        )
     return builder.build()
 
 
