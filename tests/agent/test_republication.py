@@ -194,7 +194,9 @@ async def test_the_lookups_of_a_search_done_here_carry_its_cause(make_lab: MakeL
     async with make_lab(agent_count=8) as lab:
         agents = lab.all_agents()
         lab.store(*agents)
-        a = next(agent for agent in agents[::4] if not any(agent.worker.shelves.store.holds(f.title) for f in FRAGMENTS))
+        a = next(
+            agent for agent in agents[::4] if not any(agent.worker.shelves.store.holds(f.title) for f in FRAGMENTS)
+        )
         cause = Cause(victim="agent_2", request="r-1")
         step = Step("q", "q/search", "search", {"question": QUESTION}, lab.clock.now() + 5, lambda: ["agent_1"], cause)
         assert (await a.worker.execute(step, "r-1"))["ok"] is True

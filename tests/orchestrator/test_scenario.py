@@ -203,7 +203,7 @@ def test_openai_without_a_key_says_where_to_set_it(key: str | None) -> None:
 @pytest.mark.parametrize(("in_file", "environ"), [(KEY, {}), ("your-key-here", {"OPENAI_API_KEY": KEY})])
 def test_a_key_reaches_the_agents_by_their_environment_alone(in_file: str, environ: dict[str, str]) -> None:
     """From the file or the environment of the lab; no dump of the scenario and no settings of an agent have it."""
-    values = {"llm": {"model": {"type": "openai", "name": "gpt-4", "openai_api_key": in_file}}}
+    values: dict[str, object] = {"llm": {"model": {"type": "openai", "name": "gpt-4", "openai_api_key": in_file}}}
     scenario = build(values, environ)
     model = scenario.llm.model
     assert model.environment() == {"OPENAI_API_KEY": KEY}
