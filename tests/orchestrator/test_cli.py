@@ -285,10 +285,12 @@ def _free_base(folder: Path) -> tuple[str, ...]:
     raise AssertionError(f"no free ports for the test in {folder}")
 
 
-def test_a_language_model_runs_on_local_processes(capsys: pytest.CaptureFixture[str], conductor: Conductor) -> None:
+def test_a_language_model_runs_on_local_processes(
+    folder: Path, capsys: pytest.CaptureFixture[str], conductor: Conductor
+) -> None:
     """Containers have neither key nor recording: asked for, they are refused; left open, local processes it is."""
     environ = {"OPENAI_API_KEY": "sk-not-to-be-seen"}
-    wish = ["--set", "llm.model.type=openai", *QUIET]
+    wish = ["--set", "llm.model.type=openai", *_free_base(folder), *QUIET]
     assert main([*wish, "--runtime", "docker"], environ) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "expected local for llm.model.type openai, got docker" in said
