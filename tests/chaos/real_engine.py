@@ -15,7 +15,7 @@ from docker.errors import APIError, ImageNotFound
 
 from chaos.__main__ import SOCKET
 
-IMAGES = ("lab/python-base:bookworm", "python:3.11-slim", "debian:bookworm-slim", "alpine:latest", "busybox:latest")
+IMAGES = ("failstorm/python-base:bookworm", "python:3.11-slim", "debian:bookworm-slim", "alpine:latest")
 IMAGE_VARIABLE = "FAILSTORM_TEST_IMAGE"
 TIMEOUT_S = 20
 

@@ -22,7 +22,7 @@ from orchestrator.compose.engine import CHECKOUT, Engine, EngineError, find_engi
 from tests.e2e.lab import Lab
 
 PROJECT = "failstorm-test"
-BASE_PORT, ADMIN_BASE_PORT, PROMETHEUS_PORT = 23_000, 23_500, 23_900
+BASE_PORT, ADMIN_BASE_PORT, PROMETHEUS_PORT = 31_000, 31_500, 31_900
 PORTS = ("--set", f"network.base_port={BASE_PORT}", "--set", f"network.admin_base_port={ADMIN_BASE_PORT}")
 _SETTINGS = {
     "COMPOSE_PROJECT_NAME": PROJECT,
