@@ -14,6 +14,8 @@ Samples = Mapping[str, Sequence[Sample]]
 """Node → its samples, in the order of time."""
 _CLOCKS_S = 0.05
 """Scrapes are stamped when they begin, to the millisecond, and are off their schedule by a few."""
+_DISCOVERY_S = 6.0
+"""A Prometheus from before the run learns of its targets within the refresh of 1 s and its own pause of 5 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,12 @@ def _alive(tally: Tally, evidence: Evidence, scraped: Scraped) -> Iterator[Check
     interval_s = scraped.interval_s
     nodes = [member.node_id for member in evidence.agents]
     end = evidence.storm_at + evidence.end_s
-    instants = {"start": evidence.t0 + interval_s, "end": end}
+    instants = {"start": evidence.t0 + _DISCOVERY_S + interval_s, "end": end}
     if tally.killed:
         instants["before_kill"] = min(tally.killed.values()) - interval_s
         slowest_s = max(scraped.scrape_s.values(), default=0.0)
         instants["after_kill"] = max(tally.killed.values()) + 2 * interval_s + slowest_s
+        instants["start"] = min(instants["start"], instants["before_kill"])
     for name, at in instants.items():
         if at > end:
             continue
