@@ -17,7 +17,11 @@ def rows(content: Mapping[str, Any]) -> dict[Labels, float]:
     verdict = content["verdict"]["status"]
     about = (content["protocol"]["name"], content["run_id"], content["seed"], content["runtime"], verdict)
     labels = tuple(str(item) for item in about)
-    return {(name, *labels): value for metric in registry() for name, value in _numbers(metric, content.get(metric))}
+    # Runs of different lengths are never pooled: the comparing dashboard joins on this.
+    length = {("windows.duration_s", *labels): float(content["windows"]["duration_s"])}
+    return length | {
+        (name, *labels): value for metric in registry() for name, value in _numbers(metric, content.get(metric))
+    }
 
 
 def earlier(results_dir: Path, without: str) -> dict[Labels, float]:

@@ -227,7 +227,7 @@ CONTENT: Event = {
     "recovery_ms": 2120.0, "steady_state_ms": 4000.0, "bytes_reconnect": None, "success_rate_drop": 0.1,
     "duplicate_work_ratio": 0.0, "detection_ms": {"p50": 2150.0, "pairs": [1], "by_mechanism": {"probe": 1}},
     "verdict": {"status": "valid"}, "protocol": {"name": "json"}, "run_id": "r9", "seed": 4, "runtime": "local",
-    "scaled": True,
+    "scaled": True, "windows": {"duration_s": 120.0},
 }  # fmt: skip
 
 
@@ -246,6 +246,7 @@ def test_results_appear_after_the_evaluation_beside_those_of_earlier_runs(storm_
         ("success_rate_drop", "json", "r9", "local", "4", "valid"): 0.1,
         ("duplicate_work_ratio", "json", "r9", "local", "4", "valid"): 0,
         ("detection_ms.p50", "json", "r9", "local", "4", "valid"): 2150,
+        ("windows.duration_s", "json", "r9", "local", "4", "valid"): 120,
     }
     assert found["failstorm_steady_timestamp_seconds",] == T0_S + KILL_S + 4 + OFFSET_S
 
