@@ -7,9 +7,11 @@ import time
 
 import httpx
 import pytest
+from rich.console import Console
 
+from grafana.check import main as dashboards_have_data
 from protocols import registry
-from tests.containers.container_lab import ADMIN_BASE_PORT, BASE_PORT, ContainerLab, until
+from tests.containers.container_lab import ADMIN_BASE_PORT, BASE_PORT, PROMETHEUS_PORT, ContainerLab, until
 
 SEED_METRICS = ("recovery_ms", "steady_state_ms", "bytes_reconnect", "success_rate_drop", "duplicate_work_ratio")
 OURS = [name for name in registry.names() if registry.load(name).__module__.startswith("protocols.")]
@@ -40,6 +42,9 @@ def test_a_storm_over_each_protocol(lab: ContainerLab, protocol: str) -> None:
     for node in killed:
         [sample] = lab.ask_prometheus(f'up{{node="{node}"}}')
         assert sample["value"][1] == "0"
+    if protocol == "json":  # what Prometheus saw has no protocol's name on it
+        assert found["checks"]["flagged"] == [], found["checks"]["rows"]
+        assert dashboards_have_data([f"http://127.0.0.1:{PROMETHEUS_PORT}", "--evaluated"], Console()) == 0
 
 
 def test_twelve_agents_with_everything_a_user_tries(lab: ContainerLab) -> None:
