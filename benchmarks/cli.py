@@ -19,7 +19,7 @@ from benchmarks.figures import page
 from benchmarks.results import Bench, Costs, Endurance, RoundTrip, Samples, Turns, broken_bounds
 from benchmarks.tables import markdown, rich, tables
 from orchestrator import host
-from orchestrator.report import write_atomically
+from orchestrator.run_dir import write_atomically
 from protocols.errors import ConfigError, FailstormError
 
 EXIT_BROKEN, EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED = 1, 2, 3, 130

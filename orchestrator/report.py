@@ -1,7 +1,6 @@
 """Turns the journals of a run into ``failstorm_metrics.json`` and ``report.html``; the journal alone is enough."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from orchestrator.evidence import Evidence
 from orchestrator.report_content import Report, build
 from orchestrator.report_html import render
 from orchestrator.report_summary import print_summary
+from orchestrator.run_dir import write_atomically
 from orchestrator.telemetry import section
-from protocols.errors import ConfigError, LabError
+from protocols.errors import ConfigError
 
 __all__ = ["METRICS_FILE", "PAGE_FILE", "Report", "add_export", "print_summary", "rebuild", "write_report"]
 
@@ -101,16 +101,3 @@ def to_json(content: Mapping[str, Any]) -> str:
         else:
             entries.append(f"  {compact(key)}: {compact(value)}")
     return "{\n" + ",\n".join(entries) + "\n}\n"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that readers see the old one or the new one, whole; raises LabError when that fails."""
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        raise LabError(f"expected to write {path}, got: {error.strerror}; make room or fix its rights") from error

@@ -147,7 +147,7 @@ def detection(evidence: Evidence, values: Mapping[str, Value]) -> go.Figure | No
     figure.update_xaxes(title="victim", type="category")
     figure.update_yaxes(title="survivor", type="category", autorange="reversed")
     figure.update_layout(height=160 + 24 * len(evidence.survivors))
-    return _styled(figure)
+    return styled(figure)
 
 
 def traffic(evidence: Evidence, values: Mapping[str, Value], marks: Sequence[Mark]) -> go.Figure | None:
@@ -189,7 +189,7 @@ def latency(evidence: Evidence) -> go.Figure:
     figure.update_xaxes(title="ms from the scheduled arrival to the answer", rangemode="tozero")
     figure.update_yaxes(title="% of the scheduled tasks", range=[0, 105])
     figure.update_layout(height=380)
-    return _styled(figure)
+    return styled(figure)
 
 
 def instants(evidence: Evidence, values: Mapping[str, Value]) -> tuple[Mark, ...]:
@@ -218,10 +218,11 @@ def _over_time(figure: go.Figure, evidence: Evidence, marks: Sequence[Mark]) -> 
             line={"color": mark.colour, "width": 2, "dash": "dot"},
         )  # fmt: skip
     figure.update_xaxes(title="seconds after the storm", range=[evidence.t0_s, evidence.end_s])
-    return _styled(figure)
+    return styled(figure)
 
 
-def _styled(figure: go.Figure) -> go.Figure:
+def styled(figure: go.Figure) -> go.Figure:
+    """Give a figure the look that all pages of the lab share, and return it."""
     figure.update_layout(
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 13},

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from protocols.errors import ConfigError
+from protocols.errors import ConfigError, LabError
 
 SCENARIO_FILE = "scenario.yaml"
 
@@ -62,6 +62,19 @@ def publish(run_dir: RunDir, root: Path) -> None:
     _link(run_dir.path.parent / "latest", Path(run_dir.run_id))
     for name in ("workspaces", "logs"):
         _link(root / name, Path(os.path.relpath(run_dir.path / name, root)))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that readers see the old one or the new one, whole; raises LabError when that fails."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise LabError(f"expected to write {path}, got: {error.strerror}; make room or fix its rights") from error
 
 
 def _link(link: Path, destination: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from orchestrator.compare import words
-from orchestrator.report_figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from orchestrator.report_figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, styled
 
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY, BLACK)
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -43,7 +43,7 @@ def spread(comparison: Mapping[str, Any], mode: str, metric: str) -> go.Figure |
     figure.update_xaxes(title=f"{metric}, {cells[0]['unit']}", rangemode="tozero")
     figure.update_yaxes(categoryorder="array", categoryarray=comparison["arms"][::-1], type="category")
     figure.update_layout(height=150 + 40 * len(cells))
-    return _styled(figure)
+    return styled(figure)
 
 
 def _add_medians(figure: go.Figure, cells: Sequence[Mapping[str, Any]]) -> None:
@@ -87,7 +87,7 @@ def survival(comparison: Mapping[str, Any], mode: str, metric: str) -> go.Figure
     figure.update_xaxes(title="ms after the storm", rangemode="tozero")
     figure.update_yaxes(title=f"% of runs without {metric} yet", range=[0, 105])
     figure.update_layout(height=360)
-    return _styled(figure)
+    return styled(figure)
 
 
 def _add_band(figure: go.Figure, row: Mapping[str, Any], own: str) -> None:
@@ -107,15 +107,3 @@ def _add_band(figure: go.Figure, row: Mapping[str, Any], own: str) -> None:
         x=times, y=[low for _, low, _ in bounds], line=line, fill="tonexty",
         fillcolor=f"rgba({red},{green},{blue},0.15)", **common,
     )  # fmt: skip
-
-
-def _styled(figure: go.Figure) -> go.Figure:
-    figure.update_layout(
-        template="plotly_white",
-        font={"family": "system-ui, sans-serif", "size": 13},
-        margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
-    )
-    figure.update_xaxes(automargin=True)
-    figure.update_yaxes(automargin=True)
-    return figure

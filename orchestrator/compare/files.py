@@ -13,7 +13,7 @@ from orchestrator.compare import page, table
 from orchestrator.compare.plan import Plan
 from orchestrator.compare.result import build
 from orchestrator.compare.state import State
-from orchestrator.report import write_atomically
+from orchestrator.run_dir import write_atomically
 from protocols.errors import LabError
 
 RESULT_FILE, PAGE_FILE, TABLE_FILE, _LOCK_FILE = "comparison.json", "comparison.html", "table.md", "lock"

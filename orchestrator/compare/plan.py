@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.compare.arguments import Mode
-from orchestrator.report import write_atomically
+from orchestrator.run_dir import write_atomically
 from orchestrator.seeds import stream
 from protocols.errors import ConfigError
 

@@ -11,6 +11,7 @@ import yaml
 from orchestrator import report
 from orchestrator.compare.plan import Plan, Slot
 from orchestrator.compare.state import RUNS
+from orchestrator.run_dir import write_atomically
 from protocols.errors import LabError
 
 SCENARIO, CONSOLES = "scenario.yaml", "consoles"
@@ -30,7 +31,7 @@ class Player:
         self._held = held
         (root / CONSOLES).mkdir(exist_ok=True)
         base = yaml.safe_dump(plan.base, sort_keys=False, allow_unicode=True)
-        report.write_atomically(root / SCENARIO, base)
+        write_atomically(root / SCENARIO, base)
 
     def play(self, slot: Slot, tick: Callable[[], None]) -> int:
         """Run ``slot`` to its end and return its exit code; ``tick`` is called about once a second.

@@ -1,8 +1,8 @@
 """Runs a storm in containers from the host: old lab down, new lab up, its terminal shown, its evidence brought home."""
 
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from orchestrator import ports, report, run_dir, timeline
 from orchestrator.compose import images, override, prepare
 from orchestrator.compose.engine import Engine, EngineError, find_engine
 from orchestrator.compose.screen import show
-from orchestrator.roster import service_of
-from orchestrator.run_dir import SCENARIO_FILE, RunDir
+from orchestrator.run_dir import SCENARIO_FILE, RunDir, write_atomically
 from orchestrator.scenario import Scenario
 from protocols import registry
 from protocols.errors import LabError
@@ -23,7 +22,7 @@ _KILLED = 137
 _IMAGE_OWNER = 10_001
 """Whom the image runs as where the user is root."""
 _BUILD_TIMEOUT_S, _UP_TIMEOUT_S, _DOWN_TIMEOUT_S = 1800.0, 600.0, 120.0
-_GONE_TIMEOUT_S, _POLL_S = 15.0, 0.5
+_GONE_TIMEOUT_S = 15.0
 _VARIABLES = ("PROTOCOL", "DURATION", "KILL_FRACTION", "KILL_AT", "WARMUP", "SEED", "TOPOLOGY", "DETECTOR_MODE")
 """What a plain `docker compose up` takes from the environment, where make exports them; here the scenario has them."""
 
@@ -123,13 +122,7 @@ class Launch:
     def _bring_home(self, folder: RunDir) -> None:
         """Wait for the agents' end and keep what every container has printed; whatever fails is one line."""
         try:
-            deadline = time.monotonic() + _GONE_TIMEOUT_S
-            while "running" in self._engine.containers(run=folder.run_id, role="agent").values():
-                if time.monotonic() > deadline:  # the orchestrator ended before it had told them anything
-                    self._compose(
-                        "stop", "--timeout", "3", *(service_of(agent.node_id) for agent in self._planned.agents)
-                    )
-                time.sleep(_POLL_S)
+            self._await_end(self._engine.containers(run=folder.run_id, role="agent"))
             for agent in self._planned.agents:
                 for container in self._engine.containers(run=folder.run_id, node=agent.node_id):
                     self._keep_output(container, folder.output(agent.node_id))
@@ -137,6 +130,16 @@ class Launch:
                 self._keep_output(container, folder.output("chaos"))
         except (EngineError, OSError) as error:
             self._say(f"expected to keep the containers' output, got: {error}")
+
+    def _await_end(self, agents: Iterable[str]) -> None:
+        """Wait until the containers have ended; stop them where the orchestrator ended before it had told them."""
+        containers = tuple(agents)
+        if not containers:
+            return
+        try:
+            self._engine.run("wait", *containers, timeout_s=_GONE_TIMEOUT_S)
+        except EngineError:
+            self._engine.run("stop", "--time", "3", *containers, timeout_s=_UP_TIMEOUT_S)
 
     def _keep_output(self, container: str, path: Path) -> None:
         path.write_text(self._engine.run("logs", container), encoding="utf-8")
@@ -148,7 +151,9 @@ class Launch:
             self._say("the orchestrator's container was killed in mid-run; what was journaled until then is reported")
         metrics = folder.path / report.METRICS_FILE
         if metrics.exists():
-            report.write_atomically(root / report.METRICS_FILE, metrics.read_text("utf-8"))
+            # Where the lab failed it has said why: a disk that is full for it is full for the copy, too.
+            with suppress(*(LabError,) if code == EXIT_LAB else ()):
+                write_atomically(root / report.METRICS_FILE, metrics.read_text("utf-8"))
         elif code not in (EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED):  # these have said why there is none
             report.print_summary(report.write_report(folder.path, copy_to=root), self._console)
             return EXIT_LAB

@@ -12,6 +12,7 @@ import httpx
 
 from orchestrator import journal
 from orchestrator.evidence import Evidence
+from orchestrator.run_dir import write_atomically
 from orchestrator.telemetry import checks
 from orchestrator.telemetry.harvest import harvest
 from orchestrator.telemetry.prometheus import Prometheus
@@ -75,7 +76,8 @@ async def export(
     status = "exported" if not missing else "partial" if found else "missing"
     about = {"schema_version": SCHEMA_VERSION, "run_id": evidence.run.run_id, "url": url}
     content = {**about, "status": status, "missing": missing, **found}
-    await asyncio.to_thread(_write, run_dir / FILE, content)
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    await asyncio.to_thread(write_atomically, run_dir / FILE, text)
     return content
 
 
@@ -146,12 +148,3 @@ async def _series(prometheus: Prometheus, query: str, label: str | None, span: S
 
 def _finite(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        fresh.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:
-        raise LabError(f"expected to write {path}, got: {error.strerror}; make room or fix its rights") from error

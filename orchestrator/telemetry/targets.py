@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.run_dir import write_atomically
 from protocols.errors import LabError
 
 FOLDER = "prometheus"
@@ -26,11 +27,9 @@ def write_targets(
     if chaos is not None:
         groups.append(group(chaos, "chaos", "chaos"))
     folder = run_dir / FOLDER
-    # Prometheus sees the old file or the new one, whole; it reads only what ends in .json.
-    fresh = folder / f".{FILE}.new"
     try:
         folder.mkdir(exist_ok=True)
-        fresh.write_text(json.dumps(groups, indent=1), encoding="utf-8")
-        fresh.replace(folder / FILE)
     except OSError as error:
-        raise LabError(f"expected to write {folder / FILE}, got: {error.strerror}; make room or fix it") from error
+        raise LabError(f"expected to make {folder}, got: {error.strerror}; make room or fix its rights") from error
+    # Prometheus sees the old file or the new one, whole; it reads only what ends in .json.
+    write_atomically(folder / FILE, json.dumps(groups, indent=1))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator import report, report_docs, report_figures, report_html, verdict
+from orchestrator import report, report_docs, report_figures, report_html, run_dir, verdict
 from orchestrator.evidence import Evidence
 from orchestrator.metrics import evaluate, registry
 from orchestrator.report_content import SPECIFIED, Report, build
@@ -164,7 +164,7 @@ def test_a_file_that_cannot_be_replaced_is_one_clear_error(tmp_path: Path) -> No
     """The old content stays, and the message says what to do."""
     (tmp_path / "taken").mkdir()
     with pytest.raises(LabError, match=r"expected to write .*taken, got: .*; make room or fix its rights"):
-        report.write_atomically(tmp_path / "taken", "text")
+        run_dir.write_atomically(tmp_path / "taken", "text")
 
 
 def test_numbers_without_a_finite_value_become_null(storm_events: Build, monkeypatch: pytest.MonkeyPatch) -> None:

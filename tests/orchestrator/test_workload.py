@@ -6,24 +6,22 @@ import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import JsonValue
 
-from agent.fragments import Fragment, FragmentUnavailableError
 from agent.tools import REGISTRY, TOOLS, run_pipeline
 from agent.tools.contract import Lookup
 from orchestrator.workload.document import (
     GaiaDocument,
-    GaiaQuestion,
     GeneratorParameters,
 )
 from orchestrator.workload.generator import generate
-from orchestrator.workload.grade import is_correct
 from orchestrator.workload.loaders import load_document
 from orchestrator.workload.placement import cut
+from tests.orchestrator.questioning import failed, lookup_in
 
 SAMPLE = Path(__file__).parents[2] / "docs" / "gaia_document.jsonl"
 SEEDS = range(5)
@@ -34,37 +32,6 @@ def made(seed: int, fragment_count: int = 96, question_count: int = 200) -> Gaia
     """Generate a document from its seed."""
     parameters = GeneratorParameters(seed=seed, fragment_count=fragment_count, question_count=question_count)
     return generate(parameters, random.Random(seed))
-
-
-def lookup_in(document: GaiaDocument, lost: Collection[str] = (), *, raises: bool = True) -> Lookup:
-    """Return a lookup over the document in which the fragments with the titles ``lost`` are out of reach."""
-    by_title = {fragment.title: fragment for fragment in document.fragments}
-
-    async def lookup(title: str) -> Fragment | None:
-        if title not in lost:
-            return by_title.get(title)
-        if raises:
-            raise FragmentUnavailableError(title, 0)
-        return None
-
-    return lookup
-
-
-def failed(document: GaiaDocument, lookup: Lookup) -> list[str]:
-    """Return the ids of the questions that are not answered correctly; out of reach is not answered."""
-
-    async def is_answered(question: GaiaQuestion) -> bool:
-        try:
-            answer = (await run_pipeline(question.question, lookup))["answer"]
-        except FragmentUnavailableError:
-            return False
-        assert answer is None or isinstance(answer, str)
-        return is_correct(answer, question.answer)
-
-    async def ask_all() -> list[str]:
-        return [question.question_id for question in document.questions if not await is_answered(question)]
-
-    return asyncio.run(ask_all())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -89,7 +56,7 @@ def test_exactly_the_questions_that_need_a_lost_fragment_fail(seed: int, *, rais
     """With one shard of eight lost, the key's list of needed fragments says who fails: no more, no fewer."""
     document = made(seed)
     lost = {fragment.title: fragment.fragment_id for fragment in cut(document.fragments, 8)[seed]}
-    needy = [q.question_id for q in document.questions if set(q.fragments) & set(lost.values())]
+    needy = [q for q in document.questions if set(q.fragments) & set(lost.values())]
     assert failed(document, lookup_in(document, lost, raises=raises)) == needy
     assert 0 < len(needy) < len(document.questions)
 

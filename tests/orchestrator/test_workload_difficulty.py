@@ -1,31 +1,27 @@
 """Harder documents stay answerable: distractors, aliases, missing facts, other domains and styles, any size."""
 
-import asyncio
 import json
 import random
 import re
 import tracemalloc
 from collections import Counter
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.fragments import Fragment, FragmentUnavailableError
-from agent.tools import run_pipeline
-from agent.tools.contract import Lookup
 from agent.tools.grammar import split_sentences
 from orchestrator.cli import main
 from orchestrator.workload import generator
 from orchestrator.workload.command import DIFFICULTIES
-from orchestrator.workload.document import NO_ANSWER, GaiaDocument, GaiaQuestion, GeneratorParameters
+from orchestrator.workload.document import NO_ANSWER, GaiaDocument, GeneratorParameters
 from orchestrator.workload.generator import WrittenFragment, generate, stream
 from orchestrator.workload.grade import is_correct
 from orchestrator.workload.loaders import load_document
 from orchestrator.workload.placement import cut, place
 from orchestrator.workload.questions import AskedQuestion
 from protocols.errors import ConfigError
+from tests.orchestrator.questioning import failed, lookup_in
 
 SEEDS = range(5)
 HARD = DIFFICULTIES["hard"]
@@ -35,35 +31,6 @@ def made(seed: int, fragment_count: int = 200, question_count: int = 80, **more:
     """Generate a document from its seed."""
     parameters = GeneratorParameters(seed=seed, fragment_count=fragment_count, question_count=question_count, **more)
     return generate(parameters, random.Random(seed))
-
-
-def lookup_in(document: GaiaDocument, lost: Collection[str] = ()) -> Lookup:
-    """Return a lookup over the document in which the fragments with the titles ``lost`` are out of reach."""
-    by_title = {fragment.title: fragment for fragment in document.fragments}
-
-    async def lookup(title: str) -> Fragment | None:
-        if title in lost:
-            raise FragmentUnavailableError(title, 0)
-        return by_title.get(title)
-
-    return lookup
-
-
-def failed(document: GaiaDocument, lookup: Lookup) -> list[GaiaQuestion]:
-    """Return the questions that are not answered correctly; out of reach is not answered."""
-
-    async def is_answered(question: GaiaQuestion) -> bool:
-        try:
-            answer = (await run_pipeline(question.question, lookup))["answer"]
-        except FragmentUnavailableError:
-            return False
-        assert answer is None or isinstance(answer, str)
-        return is_correct(answer, question.answer)
-
-    async def ask_all() -> list[GaiaQuestion]:
-        return [question for question in document.questions if not await is_answered(question)]
-
-    return asyncio.run(ask_all())
 
 
 @pytest.mark.parametrize("more", [{"min_hops": 3, "max_hops": 3, "distractor_rate": 0.1}, HARD], ids=["3 hops", "hard"])

@@ -1,12 +1,15 @@
-"""A counting event loop for tests of the protocols."""
+"""What tests of the protocols share: a counting event loop, and a lab of three ANP nodes."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from protocols.wire import ByteCounter, counting_loop
+
+from .anp_lab import AnpLab, lab_in
 
 _BOUND_S = 30.0
 
@@ -27,3 +30,10 @@ def run(counter: ByteCounter) -> Iterator[Callable[[Coroutine[Any, Any, None]], 
 
     with asyncio.Runner(loop_factory=lambda: counting_loop(counter)) as runner:
         yield lambda scenario: runner.run(bounded(scenario))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[AnpLab]:
+    """Three prepared ANP nodes."""
+    with lab_in(tmp_path) as made:
+        yield made

@@ -3,7 +3,6 @@
 import json
 import ssl
 import stat
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,13 +30,6 @@ class _Impostor(AnpAdapter):
     @classmethod
     def serving_tls(cls, workspace: Path) -> ssl.SSLContext:
         return super().serving_tls(workspace.with_name(_THIRD))
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[AnpLab]:
-    """Three prepared nodes."""
-    with lab_in(tmp_path) as made:
-        yield made
 
 
 def test_names_and_dids_translate_both_ways() -> None:

@@ -1,8 +1,6 @@
 """ANP: handshakes that are replayed, tampered with or of nobody the lab knows get no token."""
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,6 @@ from .anp_lab import (
     AnpLab,
     encoded,
     http_signature,
-    lab_in,
     message,
     nothing_delivered,
     post,
@@ -25,13 +22,6 @@ from .anp_lab import (
 )
 
 _FIRST, _SECOND, _THIRD = NODES
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[AnpLab]:
-    """Three prepared nodes."""
-    with lab_in(tmp_path) as made:
-        yield made
 
 
 def test_replayed_handshake_is_refused(lab: AnpLab) -> None:

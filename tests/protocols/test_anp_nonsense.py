@@ -1,8 +1,6 @@
 """ANP: whatever a node says over TLS, even with good credentials, costs it an error and others nothing."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +16,6 @@ from .anp_lab import (
     Reply,
     bearer,
     encoded,
-    lab_in,
     message,
     nothing_delivered,
     post,
@@ -28,13 +25,6 @@ from .anp_lab import (
 
 _FIRST, _SECOND, _THIRD = NODES
 _MIB = 1 << 20
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[AnpLab]:
-    """Three prepared nodes."""
-    with lab_in(tmp_path) as made:
-        yield made
 
 
 _PARSE, _INVALID, _UNKNOWN, _BATCH, _SHAPE = -32700, -32600, -32601, 1004, 2002

@@ -1,8 +1,7 @@
 """ANP: direct messages that are tampered with, forged, replayed or too old are refused, named and counted."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from .anp_lab import (
     AnpLab,
     bearer,
     encoded,
-    lab_in,
     message,
     nothing_delivered,
     post,
@@ -32,13 +30,6 @@ _FIRST, _SECOND, _THIRD = NODES
 _MIB = 1 << 20
 
 Request = dict[str, Any]
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[AnpLab]:
-    """Three prepared nodes."""
-    with lab_in(tmp_path) as made:
-        yield made
 
 
 def _unix_now() -> int:
