@@ -1,9 +1,7 @@
 """What both directions of A2A's interoperability tests need."""
 
 import asyncio
-import socket
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,6 @@ HOST = "127.0.0.1"
 BINDINGS = {"JSONRPC": A2AAdapter, "HTTP+JSON": A2ARestAdapter}
 """Each transport that we speak."""
 _BOUND_S = 30.0
-
-
-@contextmanager
-def free_port() -> Iterator[int]:
-    """A port that only who sets SO_REUSEADDR, as our listener does, can have meanwhile."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((HOST, 0))
-        yield held.getsockname()[1]
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

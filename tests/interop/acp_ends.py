@@ -1,9 +1,6 @@
 """What both directions of the ACP interoperability tests say to each other."""
 
 import asyncio
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +14,6 @@ from protocols.wire import ByteCounter, counting_loop
 
 HOST = "127.0.0.1"
 _BOUND_S = 60.0
-
-
-@contextmanager
-def reserved_port() -> Iterator[int]:
-    """A port that only who sets SO_REUSEADDR can have meanwhile."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((HOST, 0))
-        port: int = held.getsockname()[1]
-        yield port
 
 
 def run(scenario: Any) -> None:

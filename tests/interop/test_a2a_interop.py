@@ -23,8 +23,9 @@ from a2a.utils.errors import TaskNotFoundError, UnsupportedOperationError
 
 from protocols.a2a.adapter import A2AAdapter
 from protocols.a2a.codec import EXTENSION
+from tests.ports import reserved_port
 
-from .a2a_ends import BINDINGS, HOST, adapter, free_port, result, run
+from .a2a_ends import BINDINGS, HOST, adapter, result, run
 
 
 @pytest.fixture(params=BINDINGS)
@@ -37,7 +38,7 @@ def binding(request: pytest.FixtureRequest) -> str:
 @asynccontextmanager
 async def _our_node(binding: str) -> AsyncIterator[tuple[A2AAdapter, Callable[..., Coroutine[Any, Any, Client]]]]:
     """A node ``b`` of ours, and a maker of the SDK's clients for it, by discovery; streaming or not."""
-    with free_port() as port:
+    with reserved_port() as port:
         node = adapter(binding, "b", {"b": port})
         await node.start()
         async with httpx.AsyncClient(timeout=httpx.Timeout(5, read=20)) as http:

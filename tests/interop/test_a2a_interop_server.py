@@ -25,8 +25,9 @@ from protocols.errors import PeerRejectedError
 from protocols.message import Message
 from protocols.serving import AsgiServer
 from protocols.wire import ByteCounter, listen
+from tests.ports import reserved_port
 
-from .a2a_ends import BINDINGS, HOST, adapter, free_port, run
+from .a2a_ends import BINDINGS, HOST, adapter, run
 
 
 @pytest.fixture(params=BINDINGS)
@@ -66,7 +67,7 @@ class _Foreign(AgentExecutor):
 @asynccontextmanager
 async def _stock_server(binding: str) -> AsyncIterator[A2AAdapter]:
     """An agent ``b`` of the SDK, and our node ``a`` that knows where it is."""
-    with free_port() as port, free_port() as own:
+    with reserved_port() as port, reserved_port() as own:
         card = AgentCard(
             name="b",
             description="a stock agent",

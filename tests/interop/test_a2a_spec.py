@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from protocols.a2a import guests
+from tests.ports import reserved_port
 
-from .a2a_ends import HOST, adapter, free_port, run
+from .a2a_ends import HOST, adapter, run
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 _TERMINAL = {"TASK_STATE_COMPLETED", "TASK_STATE_CANCELED", "TASK_STATE_REJECTED", "TASK_STATE_FAILED"}
@@ -28,7 +29,7 @@ def _no_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def _node() -> AsyncIterator[httpx.AsyncClient]:
     """A plain HTTP client of a node of ours."""
-    with free_port() as port:
+    with reserved_port() as port:
         node = adapter("JSONRPC", "b", {"b": port})
         await node.start()
         headers = {"A2A-Version": "1.0"}

@@ -11,8 +11,9 @@ from acp_sdk.client import Client
 from acp_sdk.models import ACPError, Run, RunCompletedEvent, RunCreatedEvent, RunMode, RunStatus, Session
 
 from protocols.acp.adapter import AcpAdapter
+from tests.ports import reserved_port
 
-from .acp_ends import HOST, adapter, message, part, reserved_port, result, run
+from .acp_ends import HOST, adapter, message, part, result, run
 
 
 def _said(run: Run) -> Any:

@@ -14,8 +14,9 @@ from protocols.acp.adapter import AcpAdapter
 from protocols.adapter import Identity
 from protocols.errors import IdentityError, PeerRejectedError
 from protocols.message import Message
+from tests.ports import reserved_port
 
-from .acp_ends import HOST, adapter, message, part, reserved_port, result, run
+from .acp_ends import HOST, adapter, message, part, result, run
 
 
 def _stock_server(taken: list[Message], go_on: asyncio.Event) -> Server:

@@ -1,9 +1,8 @@
 """Two ACP nodes that talk to each other, for tests."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from protocols.adapter import AdapterContext, Endpoint, Identity, Timeouts
 from protocols.clock import MonotonicClock
 from protocols.message import Message
 from protocols.wire import ByteCounter
+from tests.ports import reserved_port
 
 _HOST = "127.0.0.1"
 _PATIENT = Timeouts(connect_s=10.0, ack_s=20.0)
@@ -75,21 +75,12 @@ def result(request: Message, message_id: str = "r1", **body: Any) -> Message:
     )
 
 
-@contextmanager
-def _reserved_port() -> Iterator[int]:
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((_HOST, 0))
-        port: int = held.getsockname()[1]
-        yield port
-
-
 @asynccontextmanager
 async def pair(
     counter: ByteCounter, served: ByteCounter | None = None, *, requester_serves: bool = True
 ) -> AsyncIterator[Pair]:
     """A started pair; ``served`` counts what the worker serves."""
-    with _reserved_port() as first, _reserved_port() as second:
+    with reserved_port() as first, reserved_port() as second:
         made = Pair(dict(zip(_NAMES, (first, second), strict=True)), (counter, served or ByteCounter()))
         await made.worker.start()
         if requester_serves:

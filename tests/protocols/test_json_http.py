@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from protocols.errors import PeerRejectedError
 from protocols.json_http import JsonHttpAdapter
 from protocols.message import Message, Traffic
 from protocols.wire import ByteCounter, classify
+from tests.ports import reserved_port
 
 _HOST = "127.0.0.1"
 _MIB = 1 << 20
@@ -34,16 +34,6 @@ def _adapter(name: str, ports: dict[str, int], counter: ByteCounter, timeouts: T
     )
 
 
-@contextmanager
-def _reserved_port() -> Iterator[int]:
-    """A port that only who sets SO_REUSEADDR, as our listener does, can have meanwhile."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((_HOST, 0))
-        port: int = held.getsockname()[1]
-        yield port
-
-
 def _message(**changes: Any) -> Message:
     fields = {"message_id": "m1", "kind": "echo", "sender": "a", "recipient": "b", "traffic": "task"} | changes
     return Message.model_validate(fields)
@@ -52,7 +42,7 @@ def _message(**changes: Any) -> Message:
 @asynccontextmanager
 async def _node_b(counter: ByteCounter) -> AsyncIterator[tuple[JsonHttpAdapter, JsonHttpAdapter, httpx.AsyncClient]]:
     """A served ``b``, a client ``a``, and a bare HTTP client of ``b``."""
-    with _reserved_port() as port:
+    with reserved_port() as port:
         a, b = _adapter("a", {"b": port}, counter), _adapter("b", {"b": port}, ByteCounter())
         await b.start()
         try:
@@ -170,7 +160,7 @@ def test_bytes_of_each_call_find_their_class_on_both_sides(run: Run, counter: By
         await a.close()
         await b.close()
 
-    with _reserved_port() as port:
+    with reserved_port() as port:
         run(scenario(port))
     asked = {row[2]: row[3:] for row in counter.drain()}
     assert {row[2]: row[:2:-1] for row in served.drain()} == asked
