@@ -24,7 +24,7 @@ from agent.roles import Roles
 from agent.settings import CONDUCTOR, AgentSettings, LeaseSettings
 from agent.tasks import TaskOwner
 from agent.telemetry import Telemetry
-from agent.tools import TOOLS
+from agent.tools import TOOLS, tool_named
 from agent.tools.retrieval import preload
 from agent.vitals import LoopLag, flush_bytes, flush_rejections, journal_bytes, journal_rejections
 from agent.watch import LinkWatcher
@@ -74,7 +74,7 @@ class Node:
             clock,
             counter,
             self._workspace.folder,
-            skills=(me.tool,),
+            skills=(tool_named(me.tool).skill,),
             bind_host=settings.bind_host,
         )
         if settings.expects_real_text:

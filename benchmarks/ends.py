@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from agent.tools import tool_named
 from benchmarks import subjects
 from benchmarks.serving import HOST
 from protocols.adapter import AdapterContext, BaseProtocolAdapter, Endpoint, Identity, Timeouts
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 Half = Literal["adapter", "bare"]
 
 _BARE = "bare"
+_TOOL = "search"
+"""Both nodes publish one, as an agent does; its schemas are read in every handshake."""
 _PATIENT = Timeouts(connect_s=10.0, ack_s=30.0)
 _CLOSE_TIMEOUT_S = 10.0
 
@@ -58,6 +61,7 @@ class Ends(BaseModel):
             counter,
             self.folder / name,
             _PATIENT,
+            skills=(tool_named(_TOOL).skill,),
         )
         return subjects.find(self.subject).adapter_class()(context)
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 from protocols.clock import Clock, civil_now
 from protocols.errors import IdentityError, PeerUnreachableError
 from protocols.message import Message
+from protocols.skills import Skill
 from protocols.wire import ByteCounter, Tally, attribute, listen
 
 
@@ -54,7 +55,7 @@ class AdapterContext:
     counter: ByteCounter
     workspace: Path
     timeouts: Timeouts = field(default_factory=Timeouts)
-    skills: tuple[str, ...] = ()
+    skills: tuple[Skill, ...] = ()
     """What this node can do, for protocols that publish it (agent card, manifest, interface description)."""
     civil_time: Callable[[], datetime] = civil_now
     """For protocols whose signatures carry it."""

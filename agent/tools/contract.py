@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from agent.fragments import Fragment
 from protocols.errors import FailstormError
+from protocols.skills import Skill
 
 
 class StepRejectedError(FailstormError):
@@ -62,6 +64,13 @@ class Triple(StepPayload):
     fragment_id: str
 
 
+class _PlainSchema(GenerateJsonSchema):
+    """Without a title for each field that only repeats its name: cards travel with each handshake."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's signature
+        return False
+
+
 RequestT = TypeVar("RequestT", bound=StepPayload)
 ResultT = TypeVar("ResultT", bound=StepPayload)
 PayloadT = TypeVar("PayloadT", bound=StepPayload)
@@ -73,6 +82,7 @@ class Tool(Generic[RequestT, ResultT]):
 
     Attributes:
         name: What an agent is told to be, e.g. ``search``; also the name of the tool's file.
+        description: What it does, in a sentence for whoever looks for an agent; published with the two models.
         stage: Place in the pipeline, ascending; steps of ten leave room for newcomers.
         request: Model of the step's input; each of its fields is taken from the state of the task.
         result: Model of the step's output; its fields are merged into the state of the task.
@@ -80,10 +90,21 @@ class Tool(Generic[RequestT, ResultT]):
     """
 
     name: str
+    description: str
     stage: int
     request: type[RequestT]
     result: type[ResultT]
     run: Callable[[RequestT, Lookup], Awaitable[ResultT]]
+
+    @property
+    def skill(self) -> Skill:
+        """The tool as its agent publishes it: the models are the schemas."""
+        return Skill(
+            self.name,
+            self.description,
+            self.request.model_json_schema(schema_generator=_PlainSchema),
+            self.result.model_json_schema(schema_generator=_PlainSchema, mode="serialization"),
+        )
 
     def next_input(self, state: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """Pick this tool's request out of a task's state.

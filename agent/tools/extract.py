@@ -56,4 +56,11 @@ def _related(question: str, fragments: Sequence[Fragment]) -> list[Sentence]:
     return [sentences[number] for number in sorted(ranked[:_MOST_SENTENCES])]
 
 
-TOOL = Tool("extract", stage=20, request=ExtractInput, result=ExtractOutput, run=run)
+TOOL = Tool(
+    "extract",
+    "Picks from fragments the sentences that bear on a question.",
+    stage=20,
+    request=ExtractInput,
+    result=ExtractOutput,
+    run=run,
+)

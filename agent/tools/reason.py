@@ -73,4 +73,11 @@ def _stated_of(subject: str, relation: str, triples: Sequence[Triple]) -> Triple
     return next((fact for fact in triples if (fact.subject, fact.relation) == (subject, relation)), None)
 
 
-TOOL = Tool("reason", stage=40, request=ReasonInput, result=ReasonOutput, run=run)
+TOOL = Tool(
+    "reason",
+    "Answers a question from facts, and names those that the answer follows from.",
+    stage=40,
+    request=ReasonInput,
+    result=ReasonOutput,
+    run=run,
+)

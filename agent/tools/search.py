@@ -79,4 +79,11 @@ async def _browse(question: str, known: list[Fragment], library: Library) -> lis
     return list(found.values())
 
 
-TOOL = Tool("search", stage=10, request=SearchInput, result=SearchOutput, run=run)
+TOOL = Tool(
+    "search",
+    "Finds the fragments of the document that a question rests on, hop by hop or by their words.",
+    stage=10,
+    request=SearchInput,
+    result=SearchOutput,
+    run=run,
+)

@@ -38,4 +38,11 @@ def _read(sentence: Sentence) -> Iterator[Triple]:
         yield Triple(subject=sentence.title, relation=relation, object=span, fragment_id=sentence.fragment_id)
 
 
-TOOL = Tool("triple", stage=30, request=TripleInput, result=TripleOutput, run=run)
+TOOL = Tool(
+    "triple",
+    "Turns sentences into facts of subject, relation and object.",
+    stage=30,
+    request=TripleInput,
+    result=TripleOutput,
+    run=run,
+)

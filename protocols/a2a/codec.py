@@ -22,6 +22,7 @@ from pydantic_core import from_json, to_json
 
 from protocols.adapter import Identity
 from protocols.message import Message
+from protocols.skills import Skill
 
 EXTENSION = "urn:fail-storm:message:1"
 """Our extension of A2A: its params in the card carry the incarnation, its metadata a message's kind and route.
@@ -29,9 +30,14 @@ EXTENSION = "urn:fail-storm:message:1"
 The metadata is a JSON object, or one in a string, as we send it.
 """
 
+TOOLS_EXTENSION = "urn:fail-storm:tools:1"
+"""Its params in the card are an MCP list of the node's tools: an A2A skill has no place for schemas."""
+
 # A data part holds a google.protobuf.Value, whose numbers are doubles (2**53 + 1 would arrive changed), and which the
 # SDK walks field by field in Python (1 s for a broadcast of 170 KB, 15 ms as text; 0.1 ms for five fields of metadata).
 _JSON = "application/json"
+_NO_SKILL = ("relay", "Takes messages and has no tool")
+"""A card must have a skill."""
 # The SDK's client reads a stream by httpx's aiter_lines, which ends a line at each of these, JSON string or not.
 _LINE_ENDS = (("\x85", r"\u0085"), ("\u2028", r"\u2028"), ("\u2029", r"\u2029"))
 
@@ -87,8 +93,8 @@ def foreign_result(request: Message, task_id: str, parts: Iterable[Part], state:
     )
 
 
-def agent_card(identity: Identity, url: str, binding: str, skills: tuple[str, ...]) -> AgentCard:
-    """The card of a node that serves ``binding`` at ``url``; ``skills`` are the names of its tools."""
+def agent_card(identity: Identity, url: str, binding: str, skills: tuple[Skill, ...]) -> AgentCard:
+    """The card of a node that serves ``binding`` at ``url``."""
     media_types = [_JSON, "text/plain"]
     return AgentCard(
         name=identity.node_id,
@@ -99,15 +105,23 @@ def agent_card(identity: Identity, url: str, binding: str, skills: tuple[str, ..
             streaming=True,
             push_notifications=False,
             extended_agent_card=False,
-            extensions=[AgentExtension(uri=EXTENSION, params=_struct({"incarnation": identity.incarnation}))],
+            extensions=[
+                AgentExtension(uri=EXTENSION, params=_struct({"incarnation": identity.incarnation})),
+                *_tools(skills),
+            ],
         ),
         default_input_modes=media_types,
         default_output_modes=media_types,
         skills=[
-            AgentSkill(id=name, name=name, description=f"Does {name} steps of the lab", tags=["fail-storm"])
-            for name in skills or ("relay",)
+            AgentSkill(id=name, name=name, description=description, tags=["fail-storm"])
+            for name, description in [(skill.name, skill.description) for skill in skills] or [_NO_SKILL]
         ],
     )
+
+
+def _tools(skills: tuple[Skill, ...]) -> list[AgentExtension]:
+    listed = {"tools": [skill.listed() for skill in skills]}
+    return [AgentExtension(uri=TOOLS_EXTENSION, params=_struct(listed))] if skills else []
 
 
 def identity_of(card: AgentCard) -> Identity:

@@ -20,11 +20,14 @@ from protocols.acp import parts
 from protocols.adapter import Identity, accept
 from protocols.inbox import Inbox
 from protocols.message import Message, Traffic
+from protocols.skills import Skill
 from protocols.wire import attribute
 
 _MAX_OPEN_RUNS = 1000
 _MAX_HISTORY = 1000
 _CODES = {400: ErrorCode.INVALID_INPUT, 404: ErrorCode.NOT_FOUND} | dict.fromkeys((413, 422), ErrorCode.INVALID_INPUT)
+TOOLS = "tools"
+"""The annotation of the manifest that lists a node's tools."""
 _EXCHANGE = "fail-storm"
 """Where the exchange is kept in the ASGI scope."""
 _CLASSES = (("/agents", Traffic.HANDSHAKE), ("/runs/", Traffic.RESUME))
@@ -57,7 +60,7 @@ class AcpServer:
     """Admits messages, runs them as ACP runs, and completes the runs of requests with their results."""
 
     def __init__(
-        self, identity: Identity, skills: tuple[str, ...], stores: dict[str, Any], rejections: Counter[str]
+        self, identity: Identity, skills: tuple[Skill, ...], stores: dict[str, Any], rejections: Counter[str]
     ) -> None:
         self.inbox = Inbox()
         self._rejections = rejections
@@ -203,7 +206,7 @@ class _NodeAgent(AgentManifest):
     def __init__(
         self,
         identity: Identity,
-        skills: tuple[str, ...],
+        skills: tuple[Skill, ...],
         run: Callable[[Context], Awaitable[MessagePart | None]],
     ) -> None:
         self._identity = identity
@@ -232,10 +235,15 @@ class _NodeAgent(AgentManifest):
 
     @property
     def metadata(self) -> Metadata:
-        """Skills, node id and incarnation; ACP leaves the identity of agents to their metadata."""
-        capabilities = [{"name": skill, "description": f"Does steps of the kind {skill}."} for skill in self._skills]
-        identity = {"node_id": self._identity.node_id, "incarnation": self._identity.incarnation}
-        return Metadata.model_validate({"capabilities": capabilities or None, **identity})
+        """Skills, node id and incarnation; ACP leaves the identity of agents to their metadata.
+
+        A capability has no place for schemas; they are an annotation, an MCP list of the tools.
+        """
+        known: dict[str, Any] = {"node_id": self._identity.node_id, "incarnation": self._identity.incarnation}
+        if self._skills:
+            known["capabilities"] = [{"name": one.name, "description": one.description} for one in self._skills]
+            known["annotations"] = {TOOLS: [skill.listed() for skill in self._skills]}
+        return Metadata.model_validate(known)
 
     async def run(self, input: list[AcpMessage], context: Context) -> MessagePart | None:  # noqa: A002, ARG002
         """Take a message; the message itself was read when the run was admitted."""

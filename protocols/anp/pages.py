@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from anp.openanp import AgentConfig, RPCMethodInfo, create_agent_router
+from anp.openanp import AgentConfig, Information, RPCMethodInfo, create_agent_router
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
@@ -10,19 +10,25 @@ from protocols.adapter import Identity
 from protocols.anp.direct import CAPABILITIES, SEND
 from protocols.anp.hosts import AD_PATH, DID_PATH, INTERFACE_PATH, PREFIX, host_of
 from protocols.anp.identity import AnpIdentity
+from protocols.skills import Skill
 
 PATHS = (DID_PATH, AD_PATH, INTERFACE_PATH)
 
+TOOLS = "Tools"
+"""The type of the information in ad.json that lists a node's tools."""
+
+_INFORMATIONS = "Infomations"  # as the SDK spells it
 _OBJECT = {"type": "object"}
 
 
 class Pages:
     """An ASGI application. A page says the same for all of a life, so each is made once, when it is first asked for."""
 
-    def __init__(self, me: Identity, identity: AnpIdentity, skills: tuple[str, ...]) -> None:
+    def __init__(self, me: Identity, identity: AnpIdentity, skills: tuple[Skill, ...]) -> None:
         self._me = me
+        self._skills = skills
         self._host = host_of(me.node_id).encode()
-        self._router = self._application(identity, skills)
+        self._router = self._application(identity)
         self._made: dict[str, list[Any]] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -45,12 +51,22 @@ class Pages:
             await send(event)
 
     def customize_ad(self, document: dict[str, Any], _base_url: str) -> dict[str, Any]:
-        """The SDK's hook into ad.json: which life of the agent this is."""
-        return {**document, "incarnation": self._me.incarnation}
+        """The SDK's hook into ad.json: which life of the agent this is, and its tools as an MCP list.
 
-    def _application(self, identity: AnpIdentity, skills: tuple[str, ...]) -> FastAPI:
+        They are no methods of the interface: a tool is asked for by a direct message, as over every other protocol.
+        """
+        told = {**document, "incarnation": self._me.incarnation}
+        if self._skills:
+            listed = {"tools": [skill.listed() for skill in self._skills]}
+            tools = Information(TOOLS, "Tools to be asked for by direct.send", mode="content", content=listed)
+            told[_INFORMATIONS] = [tools.to_dict()]
+        return told
+
+    def _application(self, identity: AnpIdentity) -> FastAPI:
         app = FastAPI(openapi_url=None)
-        description = "A Fail-Storm agent" + (f" for {', '.join(skills)}" if skills else "")
+        description = "A Fail-Storm agent" + (
+            f" for {', '.join(skill.name for skill in self._skills)}" if self._skills else ""
+        )
         config = AgentConfig(self._me.node_id, identity.did, description, PREFIX)
         methods = [
             RPCMethodInfo(CAPABILITIES, "What this agent supports (P1)", _params("meta", "body"), _OBJECT),

@@ -198,7 +198,7 @@ def test_a_new_tool_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "polish.py").write_text(
         "from agent.tools.contract import Tool\n"
         "from agent.tools.reason import ReasonInput, ReasonOutput, run\n"
-        "TOOL = Tool('polish', stage=35, request=ReasonInput, result=ReasonOutput, run=run)\n",
+        "TOOL = Tool('polish', 'Polishes.', stage=35, request=ReasonInput, result=ReasonOutput, run=run)\n",
         encoding="utf-8",
     )
     monkeypatch.setattr(agent.tools, "__path__", [*agent.tools.__path__, str(tmp_path)])

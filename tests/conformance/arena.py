@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from agent.tools import tool_named
 from protocols import registry
 from protocols.adapter import AdapterContext, BaseProtocolAdapter, Endpoint, Identity, Timeouts
 from protocols.clock import MonotonicClock
@@ -107,6 +108,7 @@ class Arena:
             counter or self.counter,
             workspace,
             timeouts,
+            skills=(tool_named("search").skill,),
         )
         adapter = self.adapter_class(context)
         self._nodes.append(adapter)

@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 from a2a.types import ListTasksRequest, TaskState
 
+from agent.tools import tool_named
 from protocols.a2a.adapter import A2AAdapter
 from protocols.adapter import AdapterContext, Endpoint, Identity, Timeouts
 from protocols.clock import MonotonicClock
@@ -44,7 +45,7 @@ class Pair:
             ByteCounter(),
             Path(),
             timeouts,
-            skills=("search",),
+            skills=(tool_named("search").skill,),
         )
         adapter = A2AAdapter(context)
         self.nodes.append(adapter)

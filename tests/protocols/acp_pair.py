@@ -9,6 +9,7 @@ from typing import Any
 from acp_sdk.client import Client
 from acp_sdk.models import Run
 
+from agent.tools import tool_named
 from protocols.acp.adapter import AcpAdapter
 from protocols.adapter import AdapterContext, Endpoint, Identity, Timeouts
 from protocols.clock import MonotonicClock
@@ -37,7 +38,7 @@ class Pair:
                     counter,
                     Path(),
                     _PATIENT,
-                    ("search",),
+                    (tool_named("search").skill,),
                 )
             )
             for name, counter in zip(_NAMES, counters, strict=True)
