@@ -125,10 +125,13 @@ class Exchange:
         self._verdict_s = settings.detector.timeout_s + 0.1
         mesh.on("result", self._on_result)
 
-    async def ask(self, step: Step, cause: Cause | None = None) -> JsonObject:
+    async def ask(
+        self, step: Step, cause: Cause | None = None, done_by: Callable[[str], None] = lambda _peer: None
+    ) -> JsonObject:
         """The output of ``step``, done by the best candidate that lives to finish it; raises StepFailedError.
 
-        ``cause`` marks its messages, until one is acknowledged, as a repair (of a task whose owner died).
+        ``cause`` marks its messages, until one is acknowledged, as a repair (of a task whose owner died). ``done_by``
+        is told who did it.
         """
         future: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
         errand = Errand(step, self._new_id(), cause, future)
@@ -149,6 +152,7 @@ class Exchange:
                     await self._until_within_reach(errand, str(error))
                 else:
                     self._budget.earn()
+                    done_by(peer)
                     return output
         finally:
             del self._open[errand.request_id]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from agent.journal import Journal
+from agent.mailbag import Mailbag
 from protocols.adapter import BaseProtocolAdapter, Identity
 from protocols.clock import Clock
 from protocols.errors import IdentityError, PeerTimeoutError, ProtocolError
@@ -48,6 +49,7 @@ class MeshNetwork:
         journal: Journal,
         new_id: Callable[[], str],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        mailbag: Mailbag,
     ) -> None:
         self.node_id = identity.node_id
         self.broke: PeerNotice = lambda _peer: None
@@ -63,6 +65,7 @@ class MeshNetwork:
         self._journal = journal
         self._new_id = new_id
         self._spawn = spawn
+        self._mailbag = mailbag
         self._links: dict[str, None] = {}
         self._dials: dict[str, _Dial] = {}
         self._handlers: dict[str, Handler] = {"echo": self._echo}
@@ -170,7 +173,9 @@ class MeshNetwork:
             if not self._is_for_us(message):
                 self._journal.append("nonsense", peer=message.sender, kind=message.kind)
                 continue
-            if message.message_id in self._seen and message.kind != "request":
+            known = message.message_id in self._seen
+            self._mailbag.note("again" if known else "received", message)
+            if known and message.kind != "request":
                 continue
             self._seen[message.message_id] = None
             if len(self._seen) > _REMEMBERED_IDS:
@@ -252,8 +257,13 @@ class MeshNetwork:
             self.met(peer, identity.incarnation)
 
     async def _deliver(self, message: Message) -> None:
-        with classify(message.traffic, message.recipient):
-            await self._adapter.send_message(message.recipient, message)
+        try:
+            with classify(message.traffic, message.recipient):
+                await self._adapter.send_message(message.recipient, message)
+        except ProtocolError:
+            self._mailbag.note("failed", message)
+            raise
+        self._mailbag.note("sent", message)
 
     async def _exchange_echo(self, peer: str) -> None:
         echo = self.message(peer, "echo", Traffic.HANDSHAKE, {"answer": True})

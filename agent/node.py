@@ -15,6 +15,7 @@ from agent.fragments import FragmentStore
 from agent.heartbeat import HeartbeatMonitor, Spawn
 from agent.journal import Journal, Observer
 from agent.lease import Lease
+from agent.mailbag import Mailbag
 from agent.membership import Membership
 from agent.mesh import MeshNetwork
 from agent.models.reasoner import Reasoner, open_model
@@ -138,7 +139,8 @@ class Node:
         settings, clock, journal = self._settings, self._clock, self._journal
         membership = Membership(settings.node_id, settings.incarnation, settings.peers, settings.detector)
         self._spawn = spawn
-        self._mesh = MeshNetwork(self._identity, self._adapter, clock, journal, self._new_id, spawn)
+        mailbag = Mailbag(clock, self._workspace.note_message)
+        self._mesh = MeshNetwork(self._identity, self._adapter, clock, journal, self._new_id, spawn, mailbag)
         rng = random.Random(f"{settings.seed}|{settings.node_id}|heartbeat")  # noqa: S311 - a phase, not a secret
         self._heartbeat = HeartbeatMonitor(
             membership, self._mesh, settings.detector, clock, journal, spawn, rng, self._lag

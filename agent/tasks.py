@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
+from pydantic import JsonValue
+
 from agent.exchange import Exchange, JsonObject, Step, StepFailedError
 from agent.heartbeat import Spawn
 from agent.journal import Journal
@@ -110,16 +112,20 @@ class TaskOwner:
         task = question.task_id
         blame: JsonObject = {"cause": [cause.victim, cause.request]} if cause else {}
         self._journal.append("task_start", task=task, takeover=cause is not None, **blame)
-        self._workspace.note_task({"task": task, "question": question.question, "takeover": cause is not None})
+        self._note(task, question=question.question, takeover=cause is not None)
         pipeline = asyncio.ensure_future(self._pipeline(question, cause))
         overtaken = asyncio.ensure_future(self._running[task].wait())
         try:
             await asyncio.wait({pipeline, overtaken}, return_when=asyncio.FIRST_COMPLETED)
             if pipeline.done():
                 await self._settle(question, pipeline.result())
+                self._note(task, end="answered")
+            else:
+                self._note(task, end="answered by another agent")
         except (StepFailedError, StepRejectedError) as error:
             reason = error.reason if isinstance(error, StepFailedError) else "rejected"
             self._journal.append("task_failed", task=task, reason=reason)
+            self._note(task, end=f"failed: {reason}")
         finally:
             pipeline.cancel()
             overtaken.cancel()
@@ -139,16 +145,26 @@ class TaskOwner:
                 give_up_at=give_up_at,
                 candidates=partial(self._roles.holders, name),
             )
-            state = tool.advance(state, await self._exchange.ask(step, cause))
+            workers: list[str] = []
+            output = await self._exchange.ask(step, cause, workers.append)
+            state = tool.advance(state, output)
+            self._note(question.task_id, step=name, by=workers[-1], **trail_of(output))
         return state
+
+    def _note(self, task: str, **told: JsonValue) -> None:
+        """Keep what is known of a task from now on, for a person to read; ``at_s`` are seconds after t0."""
+        self._workspace.note_task({"task": task, "at_s": round(self._clock.now() - self._t0, 3), **told})
 
     async def _settle(self, question: Question, state: JsonObject) -> None:
         task, answer = question.task_id, state.get("answer")
         chain = state.get("chain")
-        evidence = [link["fragment_id"] for link in chain if isinstance(link, dict)] if isinstance(chain, list) else []
+        links = chain if isinstance(chain, list) else []
+        evidence: list[JsonValue] = [link["fragment_id"] for link in links if isinstance(link, dict)]
         self._settled[task] = None
         self._journal.append("answer", task=task, answer=answer, evidence=evidence)
-        self._workspace.note_answer({"task": task, "question": question.question, "answer": answer, "chain": chain})
+        self._workspace.note_answer(
+            {"task": task, "question": question.question, "answer": answer, "fragments": evidence, "chain": chain}
+        )
         self._spawn(self._tell_heirs(task))
 
     async def _tell_heirs(self, task: str) -> None:
@@ -179,3 +195,12 @@ class TaskOwner:
             overtaken = self._running.get(task)
             if overtaken is not None:
                 overtaken.set()
+
+
+def trail_of(output: JsonObject) -> JsonObject:
+    """What a step found, without the texts of fragments: the sentences that count come with the next step."""
+    fragments = output.get("fragments")
+    if not isinstance(fragments, list):
+        return output
+    named: list[JsonValue] = [f"{one['fragment_id']} {one['title']}" for one in fragments if isinstance(one, dict)]
+    return {**output, "fragments": named}

@@ -37,9 +37,10 @@ class Broadcast(BaseModel):
 
 
 class Workspace:
-    """``workspaces/<node_id>/``: journal.jsonl, shards/, tasks.jsonl, answers.jsonl, broadcast.json, start.json.
+    """``workspaces/<node_id>/``, whose files docs/workspaces.md shows.
 
-    Where a language model reasons, its answers are in model.jsonl.
+    For a person: shards/, tasks.jsonl, answers.jsonl, messages.jsonl, and model.jsonl where a language model reasons.
+    For the agent's next life: broadcast.json, start.json. For the lab: journal.jsonl.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,12 +74,16 @@ class Workspace:
             raise LabError(f"expected the earlier life's state in {self.folder}, it is damaged: {error}") from error
 
     def note_task(self, record: dict[str, JsonValue]) -> None:
-        """Add a line about a task this agent owns."""
+        """Add a line about a task this agent owns: its begin, what each step found, its end."""
         self._add("tasks.jsonl", record)
 
     def note_answer(self, record: dict[str, JsonValue]) -> None:
         """Add a committed answer with its evidence."""
         self._add("answers.jsonl", record)
+
+    def note_message(self, record: dict[str, JsonValue]) -> None:
+        """Add a message that was sent or received."""
+        self._add("messages.jsonl", record)
 
     def note_model(self, record: dict[str, JsonValue]) -> None:
         """Add an answer of the model, for a recording."""

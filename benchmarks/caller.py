@@ -14,20 +14,20 @@ from typing import IO, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks import costs, endurance, roundtrip
+from benchmarks import costs, endurance, large_document, roundtrip
 from benchmarks.ends import ROOT
 from benchmarks.results import Measured
 from protocols.clock import MonotonicClock
 from protocols.errors import LabError
 
-Measurement = Literal["round trip", "costs", "endurance"]
+Measurement = Literal["round trip", "costs", "endurance", "document"]
 R = TypeVar("R", bound=Measured)
 
 _MAX_COMPLAINT = 600
 
 
 class Assignment(BaseModel):
-    """What to measure; ``size`` is the number of calls, of repeats or of messages."""
+    """What to measure; ``size`` is the number of calls, of repeats, of messages or of fragments."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -82,6 +82,8 @@ def carry_out(assignment: Assignment, folder: Path, progress: Callable[[float], 
             return costs.measure(subject, folder, clock, repeats=size)
         case "endurance":
             return endurance.measure(subject, folder, clock, messages=size, progress=progress)
+        case "document":
+            return large_document.measure(subject, folder, clock, fragments=size, progress=progress)
 
 
 def _tell(line: str) -> None:

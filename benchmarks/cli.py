@@ -16,7 +16,7 @@ from benchmarks import subjects
 from benchmarks.caller import Assignment, Measurement, R, have_measured
 from benchmarks.comparison import compare, sum_up
 from benchmarks.figures import page
-from benchmarks.results import Bench, Costs, Endurance, RoundTrip, Samples, Turns, broken_bounds
+from benchmarks.results import Bench, Costs, Endurance, LargeDocument, RoundTrip, Samples, Turns, broken_bounds
 from benchmarks.tables import markdown, rich, tables
 from orchestrator import host
 from orchestrator.run_dir import write_atomically
@@ -81,6 +81,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--block", type=_size, default=20, help="calls of a side before the other's turn (%(default)s)")
     parser.add_argument("--repeats", type=_size, default=36, help="of each act of recovery; 0 for none (%(default)s)")
     parser.add_argument("--messages", type=_size, default=5000, help="in a row; 0 for none (%(default)s)")
+    parser.add_argument("--fragments", type=_size, default=100_000, help="of a document; 0 for none (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="draws whose turn it is (%(default)s)")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="(%(default)s)")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="put the tables between the marks in this file")
@@ -112,6 +113,7 @@ def _measure(options: argparse.Namespace) -> Bench:
     round_trips: list[RoundTrip] = []
     paid: list[Costs] = []
     endurances: list[Endurance] = []
+    documents: list[LargeDocument] = []
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -125,6 +127,7 @@ def _measure(options: argparse.Namespace) -> Bench:
             if subject.judged:
                 paid += bench.costs()
                 endurances += bench.endurances()
+                documents += bench.documents()
     return Bench(
         made_at=made_at,
         seed=options.seed,
@@ -133,6 +136,7 @@ def _measure(options: argparse.Namespace) -> Bench:
         round_trips=round_trips,
         costs=paid,
         endurances=endurances,
+        documents=documents,
     )
 
 
@@ -163,6 +167,11 @@ class _Bench:
         """One, or none."""
         messages = self._options.messages
         return [self._have(Endurance, "endurance", messages)] if messages else []
+
+    def documents(self) -> list[LargeDocument]:
+        """One, or none."""
+        fragments = self._options.fragments
+        return [self._have(LargeDocument, "document", fragments)] if fragments else []
 
     def _have(self, kind: type[R], measurement: Measurement, size: int) -> R:
         bar = self._progress.add_task(f"{self._subject.name}: {measurement}", total=1.0)

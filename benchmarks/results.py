@@ -118,6 +118,43 @@ class Endurance(Measured):
     """By process: message number, resident MB."""
 
 
+class Holding(Measured):
+    """What one agent holds of a large document, and its resident memory (MB).
+
+    ``fragments`` are those in its folder, ``missing`` those of its shards that are not there, ``foreign`` those of a
+    shard that it does not hold. ``before_mb`` is its memory when it was linked and had no document, ``peak_mb`` the
+    highest of its life.
+    """
+
+    node: str
+    shards: int
+    fragments: int
+    missing: int
+    foreign: int
+    before_mb: float
+    after_mb: float
+    peak_mb: float
+
+
+class LargeDocument(Measured):
+    """A large document over a mesh.
+
+    It has ``document_mb`` as JSON and was made in ``made_s``; the broadcast took ``messages`` messages to all agents
+    together. ``lookup`` is the time from a request for one fragment, sent to an agent that holds it, to its result, one
+    at a time.
+    """
+
+    subject: str
+    fragments: int
+    replication: int
+    document_mb: float
+    made_s: float
+    broadcast_ms: float
+    messages: int
+    lookup: Spread
+    holdings: list[Holding]
+
+
 class Bench(Measured):
     """One run of ``make bench``."""
 
@@ -129,6 +166,7 @@ class Bench(Measured):
     round_trips: list[RoundTrip]
     costs: list[Costs]
     endurances: list[Endurance]
+    documents: list[LargeDocument] = []
 
 
 def broken_bounds(bench: Bench) -> Iterator[str]:
@@ -143,6 +181,13 @@ def broken_bounds(bench: Bench) -> Iterator[str]:
     for endurance in bench.endurances:
         if endurance.judged:
             yield from _outgrown(endurance)
+    for document in bench.documents:
+        for holding in document.holdings:
+            if holding.missing or holding.foreign:
+                yield (
+                    f"{document.subject}: {holding.node} lacks {holding.missing} fragments of its shards and holds "
+                    f"{holding.foreign} of others'"
+                )
 
 
 def _outgrown(endurance: Endurance) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The tables of one bench, for a terminal and for a Markdown file."""
 
 from collections.abc import Iterator
+from statistics import median
 from typing import NamedTuple
 
 from rich.table import Table as RichTable
@@ -12,6 +13,7 @@ from benchmarks.results import (
     Bench,
     Cost,
     Growth,
+    LargeDocument,
 )
 
 
@@ -31,6 +33,8 @@ def tables(bench: Bench) -> Iterator[Table]:
         yield _costs(bench)
     if bench.endurances:
         yield _endurances(bench)
+    if bench.documents:
+        yield _documents(bench.documents)
 
 
 def rich(table: Table) -> RichTable:
@@ -121,6 +125,49 @@ def _endurances(bench: Bench) -> Table:
             for endurance in bench.endurances
         ),
     )
+
+
+def _documents(documents: list[LargeDocument]) -> Table:
+    first = documents[0]
+    return Table(
+        f"A document of {first.fragments:,} fragments ({first.document_mb:.1f} MB) over {len(first.holdings)} agents, "
+        f"{first.replication} copies of each shard; memory of an agent in MB, median / most "
+        "(bound: every agent holds the fragments of its shards and no others)",
+        (
+            "protocol",
+            "broadcast, s",
+            "messages",
+            "memory before",
+            "after",
+            "highest",
+            "lookup p50 / p99, ms",
+            "fragments an agent",
+            "missing",
+            "of others",
+        ),
+        tuple(map(_document, documents)),
+    )
+
+
+def _document(document: LargeDocument) -> tuple[str, ...]:
+    held = document.holdings
+    counts = [one.fragments for one in held]
+    return (
+        document.subject,
+        f"{document.broadcast_ms / 1000:.2f}",
+        f"{document.messages}",
+        _most([one.before_mb for one in held]),
+        _most([one.after_mb for one in held]),
+        _most([one.peak_mb for one in held]),
+        f"{document.lookup.p50_ms:.2f} / {document.lookup.p99_ms:.2f}",
+        f"{min(counts):,} to {max(counts):,}",
+        f"{sum(one.missing for one in held)}",
+        f"{sum(one.foreign for one in held)}",
+    )
+
+
+def _most(values: list[float]) -> str:
+    return f"{median(values):.0f} / {max(values):.0f}"
 
 
 def _growth(growth: Growth) -> str:

@@ -1,4 +1,4 @@
-"""The command line: ``run`` (the default), ``compare``, ``report``, ``generate``; an error is one line and a code."""
+"""The command line: ``run`` (the default) and its sisters; an error is one line and a code."""
 
 import argparse
 import difflib
@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from orchestrator import dry_run, ports, preflight, record, settings_load, timeline
+from orchestrator import ask, dry_run, ports, preflight, record, settings_load, timeline
 from orchestrator.compare import arguments as compare
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
@@ -43,6 +43,10 @@ _VALUE_FLAGS: Mapping[str, str] = MappingProxyType(
 _KEY_FLAGS: Mapping[str, str] = MappingProxyType({**_TEXT_FLAGS, **_VALUE_FLAGS})
 _COMPARED = ("--protocol", "--detector-mode")
 """What a comparison varies by itself."""
+
+
+_SETTLED = ("--kill-fraction", "--kill-at", "--warmup", "--duration")
+"""What follows from the questions of a document, when each is asked once and nobody is hurt."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,6 +86,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_scenario(together, [flag for flag in _KEY_FLAGS if flag not in _COMPARED])
     compare.add_to(together)
     together.set_defaults(handler=_compare)
+    asking = commands.add_parser("ask", help="every question of a document over a mesh", allow_abbrev=False)
+    ask.add_arguments(asking)
+    _add_scenario(asking, [flag for flag in _KEY_FLAGS if flag not in _SETTLED])
+    asking.set_defaults(handler=_ask)
     _add_container_commands(commands)
     report = commands.add_parser("report", help="recompute the report of a run from its journal", allow_abbrev=False)
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
@@ -214,6 +222,17 @@ def _compare(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return possible and find_lab(scenario, environ, must=must, debug=False) is not None
 
     return carry_out(options, build, is_docker)
+
+
+def _ask(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    given = vars(options) | dict.fromkeys(map(_attribute, _SETTLED))
+    given["set"] = [*options.set, *ask.settings_for(options.document, options.task_rate)]
+    scenario = _scenario(argparse.Namespace(**given), environ)
+    if options.runtime == "docker":
+        raise ConfigError("--runtime: expected local for ask, got docker; leave it out")
+    preflight.check_writable(Path(scenario.output.results_dir))
+    ports.check_ports(timeline.plan(scenario).ports)
+    return ask.ask(scenario)
 
 
 def _report(options: argparse.Namespace, _: Mapping[str, str]) -> int:

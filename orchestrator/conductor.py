@@ -98,8 +98,10 @@ class Conductor:
         Raises LabError when an agent does not acknowledge.
         """
         began = self._clock.now()
+        parts_sent = 0
 
         async def deliver(node: str) -> None:
+            nonlocal parts_sent
             own = {number: tuple(shards[number]) for number, names in enumerate(holders) if node in names}
             content = Broadcast(
                 document=document, shards=own, placement=tuple(map(tuple, holders)), schedule=tuple(schedule)
@@ -108,6 +110,7 @@ class Conductor:
                 await self._adapter.connect(node)
                 for part in split(content):
                     await self._adapter.send_message(node, _message(node, part))
+                    parts_sent += 1
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -116,7 +119,7 @@ class Conductor:
         except* ProtocolError as errors:
             raise LabError(f"expected every agent to acknowledge the document, got: {errors.exceptions[0]}") from errors
         t0 = self._clock.now()
-        self._journal.append("broadcast", ms=round((t0 - began) * 1000, 3))
+        self._journal.append("broadcast", ms=round((t0 - began) * 1000, 3), parts=parts_sent)
         return t0
 
     async def start(self, t0: float) -> None:
