@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from orchestrator import ask, dry_run, ports, preflight, record, settings_load, timeline
+from orchestrator import ask, dry_run, judge, ports, preflight, record, settings_load, timeline
 from orchestrator.compare import arguments as compare
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
@@ -96,6 +96,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     report.set_defaults(handler=_report)
     command.add_to(commands)
     record.add_to(commands)
+    judge.add_to(commands)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         known = ("--config", "--scenario", "--set", "--runtime", "--dry-run", "--debug", *_KEY_FLAGS)

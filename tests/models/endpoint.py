@@ -1,7 +1,8 @@
 """A small OpenAI-compatible endpoint of our own, to be run as a process: an echo model with faults at the switch.
 
 Its model is no language model: it reads the numbered statements back out of the prompt, chains those of the lexicon by
-the lab's own rules, and echoes the subject of the first one of any other kind: ``python -m tests.models.endpoint PORT``
+the lab's own rules, and echoes the subject of the first one of any other kind. As a judge it finds an answer the same
+that has the last word of the key: ``python -m tests.models.endpoint PORT``
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from agent.tools.contract import Triple
 from agent.tools.reason import ReasonInput, conclude
 
 _STATEMENT = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
+_KEY_AND_ANSWER = re.compile(r"^Key: (.*)\nAnswer: (.*)$", re.MULTILINE)
 _QUESTION = re.compile(r"^Question: (.*)$", re.MULTILINE)
 
 
@@ -102,6 +104,9 @@ def completion(body: dict[str, Any], content: str) -> dict[str, Any]:
 
 def think(prompt: str) -> dict[str, Any]:
     """Answer and evidence, from the prompt alone."""
+    judged = _KEY_AND_ANSWER.search(prompt)
+    if judged is not None:
+        return {"same": judged[1].split()[-1] in judged[2]}
     question = _QUESTION.findall(prompt)[-1]
     triples = []
     for number, statement in _STATEMENT.findall(prompt):
