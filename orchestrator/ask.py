@@ -20,9 +20,9 @@ from protocols.errors import ConfigError
 MOST_POINTS_LOST = 2.0
 """What the mesh may cost of exact match or F1 against one process, in points of a hundred."""
 EXIT_BROKEN = 1
-_SHORTEST_S = 16.0
-_LEAST_DEADLINE_S = 2.0
-_DEADLINE_SHARE = 1 / 24
+_SHORTEST_S = 8.0
+_LEAST_DEADLINE_S, _DEADLINE_SHARE, _MOST_SHARE = 2.0, 1 / 24, 1 / 8
+"""What ``auto`` makes of a task's deadline (``orchestrator.phases``)."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ def settings_for(document: Path, task_rate: float) -> list[str]:
         raise ConfigError(f"--task-rate: expected questions per second, above 0, got {task_rate:g}")
     count = len(load_document(document).questions)
     asking_s = count / task_rate
-    # What is left of the run when the deadline of the last task is taken off it: max(2, duration / 24), as by `auto`.
+    # Tasks arrive until the deadline of the last one is left of the run.
     duration_s = max(_SHORTEST_S, asking_s + _LEAST_DEADLINE_S, asking_s / (1 - _DEADLINE_SHARE))
-    asking_s = duration_s - max(_LEAST_DEADLINE_S, duration_s * _DEADLINE_SHARE)
+    deadline_s = min(max(_LEAST_DEADLINE_S, duration_s * _DEADLINE_SHARE), duration_s * _MOST_SHARE)
+    asking_s = duration_s - deadline_s
     return [
         f"scenario.document={document}",
         "scenario.kill_fraction=0",
@@ -102,7 +103,7 @@ def worth(tasks: Sequence[Task]) -> Worth:
             "expected a document of real text and llm.model.type local or replay, whose answers in one process can be "
             "known; use `run` for others"
         )
-    first = {task.plan.task: task.commits[0].answer if task.commits else None for task in tasks}
+    first = [(task.plan, task.commits[0].answer if task.commits else None) for task in tasks]
     spans = [task for task in tasks if normalise(task.plan.answer) not in CLOSED]
     held = [task for task in spans if task.commits and set(task.plan.sources or ()) & set(task.commits[0].evidence)]
     count = len(tasks)
@@ -111,8 +112,8 @@ def worth(tasks: Sequence[Task]) -> Worth:
         unanswered=sum(not task.commits for task in tasks),
         open_questions=len(spans),
         in_evidence=len(held) / len(spans) if spans else 1.0,
-        exact=sum(is_right(task.plan, first[task.plan.task]) for task in tasks) / count,
-        f1=sum(best_f1(task.plan, first[task.plan.task]) for task in tasks) / count,
+        exact=sum(is_right(plan, answer) for plan, answer in first) / count,
+        f1=sum(best_f1(plan, answer) for plan, answer in first) / count,
         single_exact=sum(is_right(task.plan, task.plan.reference) for task in tasks) / count,
         single_f1=sum(best_f1(task.plan, task.plan.reference) for task in tasks) / count,
     )

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.results import Bench, Cost, Costs, Endurance, Growth, RoundTrip, Spread, Turns
+from benchmarks.results import Bench, Cost, Costs, Endurance, Growth, Holding, LargeDocument, RoundTrip, Spread, Turns
 
 _SPREAD = Spread(p50_ms=1.0, p99_ms=2.0, count=4)
 
@@ -33,6 +33,25 @@ def endurance(**changes: Any) -> Endurance:
     return sound.model_copy(update=changes)
 
 
+def large_document(**changes: Any) -> LargeDocument:
+    """A hundred fragments over two agents, each of which holds its own."""
+    holding = Holding(
+        node="agent_1", shards=1, fragments=50, missing=0, foreign=0, before_mb=60.0, after_mb=70.0, peak_mb=75.0
+    )
+    sound = LargeDocument(
+        subject="json",
+        fragments=100,
+        replication=1,
+        document_mb=0.1,
+        made_s=0.1,
+        broadcast_ms=1500.0,
+        messages=4,
+        lookup=_SPREAD,
+        holdings=[holding, holding.model_copy(update={"node": "agent_2", "after_mb": 80.0})],
+    )
+    return sound.model_copy(update=changes)
+
+
 def bench(trip: RoundTrip | None = None, run: Endurance | None = None) -> Bench:
     """One of each."""
     cost = Cost(act="probe", spread=_SPREAD, bytes_total=193, bytes_by_class={"heartbeat": 193})
@@ -44,4 +63,5 @@ def bench(trip: RoundTrip | None = None, run: Endurance | None = None) -> Bench:
         round_trips=[trip or round_trip()],
         costs=[Costs(subject="json", acts=[cost])],
         endurances=[run or endurance()],
+        documents=[large_document()],
     )

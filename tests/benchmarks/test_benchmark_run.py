@@ -15,7 +15,7 @@ from protocols.errors import LabError
 from protocols.message import Message, Traffic
 from protocols.wire import ByteCounter, classify, counting_loop
 
-from .bench_results import bench, endurance, round_trip
+from .bench_results import bench, endurance, large_document, round_trip
 
 DOCUMENT = "# Title\n\n<!-- last measured -->\nold\n<!-- end of last measured -->\n\nThe end.\n"
 
@@ -29,8 +29,21 @@ def kept(tmp_path: Path) -> Path:
 
 
 def test_a_small_bench_of_one_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Twenty messages of plain JSON: every number is there, the page stands alone, the exit code is the bounds'."""
-    sizes = ["--protocol", "json", "--calls", "20", "--block", "5", "--repeats", "3", "--messages", "20"]
+    """Plain JSON, 20 messages, 300 fragments: every number is there, the page stands alone, the code is the bounds'."""
+    sizes = [
+        "--protocol",
+        "json",
+        "--calls",
+        "20",
+        "--block",
+        "5",
+        "--repeats",
+        "3",
+        "--messages",
+        "20",
+        "--fragments",
+        "300",
+    ]
     code = main([*sizes, "--results-dir", str(tmp_path)])
     (written,) = tmp_path.glob("bench-*.json")
     found = Bench.model_validate_json(written.read_bytes())
@@ -56,6 +69,13 @@ def test_a_small_bench_of_one_protocol(tmp_path: Path, capsys: pytest.CaptureFix
     assert [growth.name for growth in (*run.latency, *run.memory)] == ["message", "request", "caller", "peer"]
     assert all(growth.first > 0 for growth in (*run.latency, *run.memory))
     assert {name: len(points) for name, points in run.memory_curve.items()} == {"caller": 20, "peer": 20}
+    (document,) = found.documents
+    assert (document.fragments, len(document.holdings), document.lookup.count) == (300, 8, 1000)
+    assert sum(one.fragments for one in document.holdings) == 2 * 300
+    assert [(one.shards, one.missing, one.foreign) for one in document.holdings] == [(2, 0, 0)] * 8
+    assert all(0 < one.before_mb <= one.peak_mb for one in document.holdings)
+    assert document.broadcast_ms > 0
+    assert document.messages == 8
     page = written.with_suffix(".html").read_text()
     assert "<table>" in page
     assert "src=" not in page.replace("e.src=", "").split("<body>")[-1]
@@ -75,6 +95,15 @@ def test_broken_bound_is_exit_code_1_and_one_line(tmp_path: Path, capsys: pytest
     assert err.count("\n") == 1
     assert "round trip takes 1.30" in err
     assert "peer grew to 1.80" in err
+
+
+@pytest.mark.parametrize("change", [{"missing": 1}, {"foreign": 2}])
+def test_an_agent_with_other_fragments_than_its_own_breaks_a_bound(change: dict[str, int]) -> None:
+    """One that lacks a fragment of its shards, or holds one of another's."""
+    sound = large_document()
+    wrong = [sound.holdings[0], sound.holdings[1].model_copy(update=change)]
+    (complaint,) = broken_bounds(bench().model_copy(update={"documents": [large_document(holdings=wrong)]}))
+    assert complaint.startswith("json: agent_2 lacks")
 
 
 def test_kept_bounds_are_exit_code_0(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:

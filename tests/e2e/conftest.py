@@ -26,17 +26,17 @@ def lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
     """Starts the lab with these flags; whatever is still there after the test is ended, by id."""
     started: list[Lab] = []
 
-    def start(*flags: str) -> Lab:
+    def start(*flags: str, command: str = "run") -> Lab:
         ports = _free_block()
         base = ports.start
         folder = tmp_path / str(base)
         folder.mkdir()
-        command = [
+        line = [
             *(
                 sys.executable,
                 "-m",
                 "orchestrator",
-                "run",
+                command,
                 "--runtime",
                 "local",
                 "--config",
@@ -47,7 +47,7 @@ def lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
         ]
         environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "COLUMNS": "100"}
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            line, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         started.append(Lab(process, folder, ports))
         return started[-1]
