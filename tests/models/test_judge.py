@@ -1,7 +1,6 @@
 """A model says afterwards which answers mean the same as their key; by itself nothing asks it."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.phases import Wishes, fit
+from tests.models.endpoint import completion
 from tests.models.endpoint_process import EndpointProcess
 
 KEY = "sk-not-to-be-seen"
@@ -87,9 +87,11 @@ def test_only_what_is_not_exact_is_asked_about_and_once(
 
 def test_a_reply_that_is_no_verdict_is_unknown(run_dir: Path, endpoint: EndpointProcess) -> None:
     """Prose, JSON of another kind: unknown, with a reason; what can be judged is judged."""
-    endpoint.switch({"kind": "prose"})
-    assert judge(run_dir, endpoint) == 0
-    assert Counter(verdicts(run_dir))["unknown"] >= 1
+    said = completion({"messages": [], "model": "echo"}, '{"same": "yes"}')
+    for fault in ({"kind": "prose"}, {"kind": "other", "body": said}, {"kind": "other", "body": {"choices": []}}):
+        endpoint.switch(fault)
+        assert judge(run_dir, endpoint) == 0
+        assert "unknown" in verdicts(run_dir)
 
 
 def test_a_judge_that_never_answers_is_an_error_in_one_line(

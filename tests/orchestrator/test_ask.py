@@ -67,6 +67,11 @@ def test_answers_are_graded_beside_those_of_one_process() -> None:
     assert found.points_lost == pytest.approx(25.0)
 
 
+def test_without_open_questions_no_evidence_is_missing() -> None:
+    """Of questions that are answered by yes or no nobody asks where the key stands."""
+    assert worth([asked("q1", "yes", "yes", "yes", ("f-2",))]).in_evidence == 1.0
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
