@@ -135,15 +135,11 @@ def _documents(documents: list[LargeDocument]) -> Table:
         "(bound: every agent holds the fragments of its shards and no others)",
         (
             "protocol",
-            "broadcast, s",
-            "messages",
-            "memory before",
-            "after",
-            "highest",
+            "broadcast, s (messages)",
+            "memory before → after (highest)",
             "lookup p50 / p99, ms",
             "fragments an agent",
-            "missing",
-            "of others",
+            "missing, of others",
         ),
         tuple(map(_document, documents)),
     )
@@ -152,22 +148,18 @@ def _documents(documents: list[LargeDocument]) -> Table:
 def _document(document: LargeDocument) -> tuple[str, ...]:
     held = document.holdings
     counts = [one.fragments for one in held]
+    before, after, peak = (
+        f"{median(values):.0f} / {max(values):.0f}"
+        for values in ([one.before_mb for one in held], [one.after_mb for one in held], [one.peak_mb for one in held])
+    )
     return (
         document.subject,
-        f"{document.broadcast_ms / 1000:.2f}",
-        f"{document.messages}",
-        _most([one.before_mb for one in held]),
-        _most([one.after_mb for one in held]),
-        _most([one.peak_mb for one in held]),
+        f"{document.broadcast_ms / 1000:.2f} ({document.messages})",
+        f"{before} → {after} ({peak})",
         f"{document.lookup.p50_ms:.2f} / {document.lookup.p99_ms:.2f}",
         f"{min(counts):,} to {max(counts):,}",
-        f"{sum(one.missing for one in held)}",
-        f"{sum(one.foreign for one in held)}",
+        f"{sum(one.missing for one in held)}, {sum(one.foreign for one in held)}",
     )
-
-
-def _most(values: list[float]) -> str:
-    return f"{median(values):.0f} / {max(values):.0f}"
 
 
 def _growth(growth: Growth) -> str:

@@ -141,7 +141,7 @@ def test_tables_go_between_the_marks(kept: Path, tmp_path: Path) -> None:
     text = document.read_text()
     assert text.startswith("# Title\n\n<!-- last measured -->\n")
     assert text.endswith("<!-- end of last measured -->\n\nThe end.\n")
-    assert "old" not in text
+    assert "\nold\n" not in text
     assert "22 Nov 2026 on a host of 2 cores" in text
     assert text.count("| json | 0.28.1 | 1.00 / 2.00 | 1.00 / 2.00 | 1.00 (0.90 to 1.10) | 4 |") == 1
     document.write_text("no marks")
