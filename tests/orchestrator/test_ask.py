@@ -16,7 +16,6 @@ from orchestrator.events.agents import Answer
 from orchestrator.events.conductor import Scheduled
 from orchestrator.evidence import Task
 from orchestrator.settings_load import build, flag_layer, read_value
-from protocols.errors import ConfigError
 
 SOUND = Worth(
     asked=4, unanswered=0, open_questions=3, in_evidence=1.0, exact=0.5, f1=0.6, single_exact=0.5, single_f1=0.6
@@ -40,7 +39,7 @@ def asked(task: str, key: str, answer: str | None, reference: str | None, eviden
 def test_each_question_arrives_once(count: int, task_rate: float) -> None:
     """Whatever their number and the rate: as many arrivals as questions, nobody killed, the rate about as wished."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ask, "load_document", lambda _: SimpleNamespace(questions=range(count)))
+        patch.setattr(ask, "load_document", lambda _: SimpleNamespace(questions=range(count), is_generated=False))
         pairs = [pair.partition("=") for pair in settings_for(Path("x.json"), task_rate)]
     layers = [flag_layer("--set", key, read_value("--set", text)) for key, _, text in pairs]
     planned = timeline.plan(build(layers, {}))
@@ -88,14 +87,26 @@ def test_what_the_mesh_may_cost(change: dict[str, Any], complaint: str) -> None:
 
 
 def test_what_no_single_process_can_answer_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A generated document has keys instead; a rate that is none and containers are refused as well, in one line."""
-    task = asked("q1", "Nive River", "Nive River", None, ("f-1",))
-    with pytest.raises(ConfigError, match="real text"):
-        worth([replace(task, plan=replace(task.plan, success_by="key"))])
-    (tmp_path / "notes.md").write_text("# A\n\nMira Holt built it.\n")
-    (tmp_path / "notes.questions.jsonl").write_text('{"question": "Who built it?", "answer": "Mira Holt"}\n')
+    """A generated document, which has keys instead, and a model behind an endpoint; nothing is started."""
     (tmp_path / "config.yaml").write_text("")
-    common = ["ask", str(tmp_path / "notes.md"), "--config", str(tmp_path / "config.yaml")]
-    for flags in (["--task-rate", "0"], ["--runtime", "docker"], ["--duration", "60"]):
-        assert main([*common, *flags], {}) == 2
-        assert capsys.readouterr().err.count("\n") == 1
+    sample = Path(__file__).parents[2] / "docs" / "gaia_document.jsonl"
+    for document, flags, words in (
+        (sample, [], "expected real text"),
+        (notes(tmp_path), ["--set", "llm.model.type=openai"], "expected local or replay for ask, got openai"),
+        (notes(tmp_path), ["--task-rate", "0"], "--task-rate: expected questions per second"),
+        (notes(tmp_path), ["--runtime", "docker"], "--runtime: expected local for ask"),
+        (notes(tmp_path), ["--duration", "60"], "--duration"),
+    ):
+        line = ["ask", str(document), "--config", str(tmp_path / "config.yaml"), *flags]
+        assert main([*line, "--results-dir", str(tmp_path / "results")], {"OPENAI_API_KEY": "sk-x"}) == 2
+        complaint = capsys.readouterr().err
+        assert complaint.count("\n") == 1
+        assert words in complaint
+        assert list(tmp_path.glob("results/*")) == []
+
+
+def notes(folder: Path) -> Path:
+    """A little real text."""
+    (folder / "notes.md").write_text("# A\n\nMira Holt built it.\n")
+    (folder / "notes.questions.jsonl").write_text('{"question": "Who built it?", "answer": "Mira Holt"}\n')
+    return folder / "notes.md"
