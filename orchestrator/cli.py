@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from orchestrator import dry_run, ports, preflight, record, settings_load, timeline
+from orchestrator import dry_run, ports, preflight, record, reserve, settings_load, timeline
 from orchestrator.compare import arguments as compare
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
@@ -151,7 +151,9 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if options.dry_run:
         dry_run.show(planned, Console())
         return 0
-    preflight.check_writable(Path(scenario.output.results_dir))
+    results_dir = Path(scenario.output.results_dir)
+    preflight.check_writable(results_dir)
+    preflight.check_room(results_dir, reserve.size_bytes(scenario.storm.agent_count, scenario.storm.duration))
     model = scenario.llm.model.type
     if options.runtime == "docker" and model != "local":
         raise ConfigError(

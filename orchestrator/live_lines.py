@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.settings import EXIT_LAB
 from orchestrator.live_state import Event, LiveState
 
 Tone = Literal["plain", "storm", "good", "bad"]
@@ -11,12 +12,16 @@ Tone = Literal["plain", "storm", "good", "bad"]
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the story; ``t_s`` is journal time, ``detail`` marks what a storm on many agents can do without."""
+    """One line of the story; ``t_s`` is journal time, ``detail`` marks what a storm on many agents can do without.
+
+    ``log_only`` marks what the command itself says in the terminal.
+    """
 
     t_s: float
     text: str
     tone: Tone = "plain"
     detail: bool = False
+    log_only: bool = False
 
 
 class Narrator:
@@ -131,7 +136,13 @@ class Narrator:
         return Line(event["t"], f"the fault did not land on {event['victim']}: {event['reason']}", "bad")
 
     def _agent_lost(self, event: Event) -> Line:
-        return Line(event["t"], f"{event['victim']} ended and nobody killed it: status {event['status']}", "bad")
+        gave_up = event["status"] == EXIT_LAB  # which ends the run, by a line of its own
+        return Line(
+            event["t"],
+            f"{event['victim']} ended and nobody killed it: status {event['status']}",
+            "bad",
+            log_only=gave_up,
+        )
 
     def _suspect(self, event: Event) -> Line | None:
         t_s, node, peer, mechanism = event["t"], event["node"], event["peer"], event["mechanism"]
@@ -199,7 +210,7 @@ class Narrator:
         return Line(event["t"], "the planned end is reached")
 
     def _interrupted(self, event: Event) -> Line:
-        return Line(event["t"], f"interrupted: {event['reason']}", "bad")
+        return Line(event["t"], f"interrupted: {event['reason']}", "bad", log_only=True)
 
     def _episode(self, victim: str) -> str:
         """Name a victim's story; one that is restarted and killed again begins a new one."""

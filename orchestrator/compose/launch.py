@@ -63,7 +63,7 @@ class Launch:
             raise
         code = show(self._engine)
         if code is not None:
-            self._bring_home(folder)
+            self._bring_home(folder, may_lack_room=code == EXIT_LAB)
         return self._conclude(folder, code, results_dir.parent)
 
     def _clear_the_way(self) -> None:
@@ -84,7 +84,7 @@ class Launch:
     def _lay_out(self, results_dir: Path) -> RunDir:
         storm = self._scenario.storm
         folder = run_dir.create(results_dir, run_dir.new_run_id(datetime.now(UTC), storm.protocol, storm.seed))
-        (folder.path / SCENARIO_FILE).write_text(self._scenario.to_yaml(), encoding="utf-8")
+        write_atomically(folder.path / SCENARIO_FILE, self._scenario.to_yaml())
         prepare.keep_document(self._scenario, folder.path)
         run_dir.publish(folder, results_dir.parent)
         uid, gid = os.getuid(), os.getgid()
@@ -119,8 +119,11 @@ class Launch:
     def _compose(self, *arguments: str) -> None:
         self._engine.run("compose", *arguments, timeout_s=_UP_TIMEOUT_S)
 
-    def _bring_home(self, folder: RunDir) -> None:
-        """Wait for the agents' end and keep what every container has printed; whatever fails is one line."""
+    def _bring_home(self, folder: RunDir, *, may_lack_room: bool = False) -> None:
+        """Wait for the agents' end and keep what every container has printed; whatever fails is one line.
+
+        ``may_lack_room``: the lab has failed and said why; a disk that was full for it is not told of again.
+        """
         try:
             self._await_end(self._engine.containers(run=folder.run_id, role="agent"))
             for agent in self._planned.agents:
@@ -128,8 +131,11 @@ class Launch:
                     self._keep_output(container, folder.output(agent.node_id))
             for container in self._engine.containers(run=folder.run_id, role="chaos"):
                 self._keep_output(container, folder.output("chaos"))
-        except (EngineError, OSError) as error:
+        except EngineError as error:
             self._say(f"expected to keep the containers' output, got: {error}")
+        except OSError as error:
+            if not may_lack_room:
+                self._say(f"expected to keep the containers' output, got: {error}")
 
     def _await_end(self, agents: Iterable[str]) -> None:
         """Wait until the containers have ended; stop them where the orchestrator ended before it had told them."""
