@@ -50,7 +50,10 @@ class Journal:
             ) from error
         self._torn = written != len(payload)  # should there be room again, the next line stays whole
         if self._torn:
-            raise LabError(f"expected to append {len(payload)} bytes to {self._path}, wrote {written}; free the disk")
+            raise LabError(
+                f"expected to append to {self._path}, got: room for {written} of {len(payload)} bytes; "
+                f"free the disk and rerun"
+            )
         for observe in self._observers:
             observe(at, ev, fields)
 

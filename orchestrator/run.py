@@ -122,7 +122,7 @@ class Run:
             self._console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
         if written is None:
             return EXIT_INTERRUPTED if self._interrupted else EXIT_LAB
-        report.print_summary(written, self._console)
+        report.print_summary(written, self._console, told=ended_by)
         if self._interrupted:
             return EXIT_INTERRUPTED
         return EXIT_LAB if ended_by else written.exit_code

@@ -1,5 +1,6 @@
 """The container lab in a checkout of its own, as a user would start it, and what is left of it on the engine."""
 
+import json
 import os
 import shutil
 import signal
@@ -79,19 +80,17 @@ class ContainerLab:
 
     def states(self, role: str) -> dict[str, dict[str, Any]]:
         """Node or role → the engine's state of the container."""
+        filters = (f"com.docker.compose.project={PROJECT}", f"failstorm.role={role}")
+        containers = self.engine.run("ps", "-aq", *(f"--filter=label={label}" for label in filters)).split()
         found = {}
-        for container in self.engine.run(
-            "ps", "-aq", f"--filter=label=com.docker.compose.project={PROJECT}", f"--filter=label=failstorm.role={role}"
-        ).split():
-            shown = self.engine.run(
-                *(
-                    "inspect",
-                    "--format",
-                    '{{index .Config.Labels "failstorm.node"}} {{.State.Status}} {{.State.ExitCode}}',
-                ),
-                container,
-            ).split(" ")
-            found[shown[0] or role] = {"id": container, "status": shown[1], "exit_code": int(shown[2])}
+        for shown in json.loads(self.engine.run("inspect", *containers)) if containers else ():
+            state = shown["State"]
+            found[shown["Config"]["Labels"].get("failstorm.node", role)] = {
+                "id": shown["Id"],
+                "status": state["Status"],
+                "exit_code": state["ExitCode"],
+                "ended": state["FinishedAt"],
+            }
         return found
 
     def leftovers(self) -> list[str]:
