@@ -154,13 +154,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     results_dir = Path(scenario.output.results_dir)
     preflight.check_writable(results_dir)
     preflight.check_room(results_dir, reserve.size_bytes(scenario.storm.agent_count, scenario.storm.duration))
-    model = scenario.llm.model.type
-    if options.runtime == "docker" and model != "local":
-        raise ConfigError(
-            f"--runtime: expected local for llm.model.type {model}, got docker, where agents have neither a key nor a "
-            f"recording; leave --runtime out, or set llm.model.type to local"
-        )
-    if options.runtime != "local" and model == "local":
+    if options.runtime != "local":
         # Late, here and below: a mistake in the configuration is reported before a web framework is loaded.
         from orchestrator.compose.launch import find_lab  # noqa: PLC0415
 
@@ -212,8 +206,7 @@ def _compare(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         from orchestrator.compose.launch import find_lab  # noqa: PLC0415 - as for a run
 
         must = options.runtime == "docker"
-        possible = must or (options.runtime == "auto" and scenario.llm.model.type == "local")
-        return possible and find_lab(scenario, environ, must=must, debug=False) is not None
+        return options.runtime != "local" and find_lab(scenario, environ, must=must, debug=False) is not None
 
     return carry_out(options, build, is_docker)
 

@@ -35,6 +35,7 @@ class Narrator:
         self._state = state
         self._told: set[tuple[str, str]] = set()
         self._kill_at_s: dict[str, float] = {}
+        self._order_at_s: dict[str, float] = {}
         self._heal_at_s: dict[str, float] = {}
         self._tellers: dict[str, Callable[[Event], Line | None]] = {
             "run_start": self._run_start,
@@ -42,6 +43,7 @@ class Narrator:
             "edge_check": self._edge_check,
             "broadcast": self._broadcast,
             "t0": self._t0,
+            "order": self._order,
             "kill_call": self._kill_call,
             "death": self._death,
             "fault_failed": self._fault_failed,
@@ -93,7 +95,11 @@ class Narrator:
         return self._first(f"first {topic}", str(len(self._state.killed)))
 
     def _after_kill(self, victim: str, t_s: float) -> str:
-        return f"kill +{t_s - self._kill_at_s[victim]:.3f} s" if victim in self._kill_at_s else "no kill"
+        if victim in self._kill_at_s:
+            return f"kill +{t_s - self._kill_at_s[victim]:.3f} s"
+        if victim in self._order_at_s:  # chaos has not answered yet
+            return f"order +{t_s - self._order_at_s[victim]:.3f} s"
+        return "no kill"
 
     def _run_start(self, event: Event) -> Line:
         victims = ", ".join(event["victims"])
@@ -120,6 +126,11 @@ class Narrator:
         windows = self._state.windows
         storm = "no storm" if self._state.is_control else f"storm at {windows.kill_at_s:g} s"
         return Line(event["t0"], f"the clock starts: {storm}, evaluation at {windows.duration_s:g} s")
+
+    def _order(self, event: Event) -> None:
+        for victim in event["victims"] if event["action"] == "inject" else ():
+            self._order_at_s[victim] = event["t"]
+            self._kill_at_s.pop(victim, None)  # of an earlier storm
 
     def _kill_call(self, event: Event) -> Line:
         self._kill_at_s[event["victim"]] = event["t"]

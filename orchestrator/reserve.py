@@ -28,16 +28,24 @@ class Reserve:
         try:
             # Without a name: the kernel takes the room back, however this process ends.
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - held for the length of the run
+        except OSError as error:
+            raise _no_room(folder, size, error) from error
+        try:
             os.posix_fallocate(self._file.fileno(), 0, size)
         except OSError as error:
-            raise LabError(
-                f"expected {size / _MEGABYTE:.0f} MB of room in {folder} for the report, got: {error.strerror}; "
-                f"free the disk, or name another folder with --results-dir"
-            ) from error
+            self._file.close()
+            raise _no_room(folder, size, error) from error
 
     def release(self) -> None:
         """Give the room back; doing it twice is no error."""
         self._file.close()
+
+
+def _no_room(folder: Path, size: int, error: OSError) -> LabError:
+    return LabError(
+        f"expected {size / _MEGABYTE:.0f} MB of room in {folder} for the report, got: {error.strerror}; "
+        f"free the disk, or name another folder with --results-dir"
+    )
 
 
 def hold_behind_end(descriptor: int, size: int) -> None:

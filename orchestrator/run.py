@@ -229,6 +229,8 @@ class Run:
         """Carry out the faults and let the clock run out; the survivors are on their own."""
 
         async def act(order: Order) -> None:
+            # Before it is sent: what chaos did is known with its answer, and the mesh may be faster.
+            self._journal.append("order", action=order.action, fault=order.fault, victims=list(order.victims))
             if order.action == "inject":  # from now on their end is no loss, however late chaos says so
                 self._killed.update(dict.fromkeys(order.victims))
             await runtime.act(order)

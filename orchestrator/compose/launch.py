@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from agent.settings import KEY_VARIABLE
 from orchestrator import ports, report, run_dir, timeline
 from orchestrator.compose import images, override, prepare
 from orchestrator.compose.engine import Engine, EngineError, find_engine
@@ -15,7 +16,7 @@ from orchestrator.compose.screen import show
 from orchestrator.run_dir import SCENARIO_FILE, RunDir, write_atomically
 from orchestrator.scenario import Scenario
 from protocols import registry
-from protocols.errors import LabError
+from protocols.errors import ConfigError, LabError
 
 EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED = 2, 3, 130
 _KILLED = 137
@@ -85,7 +86,7 @@ class Launch:
         storm = self._scenario.storm
         folder = run_dir.create(results_dir, run_dir.new_run_id(datetime.now(UTC), storm.protocol, storm.seed))
         write_atomically(folder.path / SCENARIO_FILE, self._scenario.to_yaml())
-        prepare.keep_document(self._scenario, folder.path)
+        prepare.keep_sources(self._scenario, folder.path)
         run_dir.publish(folder, results_dir.parent)
         uid, gid = os.getuid(), os.getgid()
         settings = dict.fromkeys((*_VARIABLES, "SCENARIO", "AGENTS"), "") | {
@@ -109,15 +110,15 @@ class Launch:
         others = [name for name in services if name != "orchestrator"]
         self._say(f"starting {len(self._planned.agents)} agents, run {folder.run_id}")
         try:
-            self._compose("up", "--detach", "--no-build", *others)
+            # The key of a model's endpoint is in the environment of this one call, and of the agents.
+            with_key = self._engine.with_settings(self._scenario.llm.model.environment())
+            with_key.run("compose", "up", "--detach", "--no-build", *others, timeout_s=_UP_TIMEOUT_S)
         except EngineError as error:
             said = self._engine.run("compose", "logs", "--no-log-prefix", "--no-color", "prepare")
             lines = [line for line in said.splitlines() if line.startswith("fail-storm: ")]
             raise LabError(lines[-1].removeprefix("fail-storm: ") if lines else str(error)) from error
-        self._compose("up", "--no-start", "--no-build", "--no-deps", "orchestrator")
-
-    def _compose(self, *arguments: str) -> None:
-        self._engine.run("compose", *arguments, timeout_s=_UP_TIMEOUT_S)
+        create = ("up", "--no-start", "--no-build", "--no-deps", "orchestrator")
+        self._engine.run("compose", *create, timeout_s=_UP_TIMEOUT_S)
 
     def _bring_home(self, folder: RunDir, *, may_lack_room: bool = False) -> None:
         """Wait for the agents' end and keep what every container has printed; whatever fails is one line.
@@ -181,7 +182,14 @@ def find_lab(scenario: Scenario, environ: Mapping[str, str], *, must: bool, debu
     """
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
-        engine = find_engine(environ)
+        scenario.llm.model.check_reach()
+    except ConfigError as error:
+        if must:
+            raise
+        console.print(f"runtime: local processes, since {error}")
+        return None
+    try:
+        engine = find_engine({**environ, KEY_VARIABLE: ""})  # the key is for nobody but the agents
         found = Launch(scenario, engine, Console(), debug=debug)
         found.check()
     except EngineError as error:

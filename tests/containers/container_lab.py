@@ -47,13 +47,13 @@ class ContainerLab:
     engine: Engine
 
     @contextmanager
-    def run(self, *flags: str) -> Iterator[Lab]:
+    def run(self, *flags: str, **environment: str) -> Iterator[Lab]:
         """A run under way; its command is gone afterwards, its containers are the fixture's to take down."""
         (self.folder / "results" / "latest").unlink(missing_ok=True)  # of the test before
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "run", "--runtime", "docker", *PORTS, *flags],
             cwd=self.folder,
-            env=dict(self.engine.environ),
+            env=dict(self.engine.environ) | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -90,8 +90,17 @@ class ContainerLab:
                 "status": state["Status"],
                 "exit_code": state["ExitCode"],
                 "ended": state["FinishedAt"],
+                "environment": shown["Config"]["Env"],
             }
         return found
+
+    def host_address(self) -> str:
+        """Of this machine, as containers reach it: host.docker.internal."""
+        return self.engine.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+
+    def environment_of(self, role: str) -> str:
+        """Of all containers of this role, as the engine keeps it."""
+        return json.dumps([state["environment"] for state in self.states(role).values()])
 
     def leftovers(self) -> list[str]:
         """Containers, networks and volumes of the project."""

@@ -1,7 +1,8 @@
 """A small OpenAI-compatible endpoint of our own, to be run as a process: an echo model with faults at the switch.
 
 Its model is no language model: it reads the numbered statements back out of the prompt, chains those of the lexicon by
-the lab's own rules, and echoes the subject of the first one of any other kind: ``python -m tests.models.endpoint PORT``
+the lab's own rules, and echoes the subject of the first one of any other kind:
+``python -m tests.models.endpoint HOST PORT``
 """
 
 import asyncio
@@ -128,5 +129,5 @@ def application() -> Starlette:
 
 if __name__ == "__main__":
     uvicorn.run(
-        application(), host="127.0.0.1", port=int(sys.argv[1]), log_level="critical", loop="asyncio", http="h11"
+        application(), host=sys.argv[1], port=int(sys.argv[2]), log_level="critical", loop="asyncio", http="h11"
     )
