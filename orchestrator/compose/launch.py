@@ -126,12 +126,11 @@ class Launch:
         ``may_lack_room``: the lab has failed and said why; a disk that was full for it is not told of again.
         """
         try:
-            self._await_end(self._engine.containers(run=folder.run_id, role="agent"))
-            for agent in self._planned.agents:
-                for container in self._engine.containers(run=folder.run_id, node=agent.node_id):
-                    self._keep_output(container, folder.output(agent.node_id))
-            for container in self._engine.containers(run=folder.run_id, role="chaos"):
-                self._keep_output(container, folder.output("chaos"))
+            agents = self._engine.containers(folder.run_id, "agent")
+            self._await_end(agents)
+            for container, node in (agents | self._engine.containers(folder.run_id, "chaos")).items():
+                path = folder.output(node)
+                path.write_text(self._engine.run("logs", container), encoding="utf-8")
         except EngineError as error:
             self._say(f"expected to keep the containers' output, got: {error}")
         except OSError as error:
@@ -147,9 +146,6 @@ class Launch:
             self._engine.run("wait", *containers, timeout_s=_GONE_TIMEOUT_S)
         except EngineError:
             self._engine.run("stop", "--time", "3", *containers, timeout_s=_UP_TIMEOUT_S)
-
-    def _keep_output(self, container: str, path: Path) -> None:
-        path.write_text(self._engine.run("logs", container), encoding="utf-8")
 
     def _conclude(self, folder: RunDir, code: int | None, root: Path) -> int:
         if code is None:

@@ -47,6 +47,9 @@ def test_a_storm_over_each_protocol(lab: ContainerLab, protocol: str) -> None:
     assert {state["exit_code"] for node, state in states.items() if node not in killed} == {0}
     assert {event["victim"] for event in journal if event["ev"] == "death" and event["signal"] == 9} == killed
     assert {event["node"] for event in journal if event["ev"] == "agent_start"} == set(states)
+    [order] = [event for event in journal if event["ev"] == "order"]
+    assert order["victims"] == found["victims"]
+    assert order["t"] <= min(event["t"] for event in journal if event["ev"] == "kill_call")
     assert {*(f"agent_{n}.log" for n in range(1, 9)), "chaos.log"} <= logs
     for node in killed:
         [sample] = lab.ask_prometheus(f'up{{node="{node}"}}')
