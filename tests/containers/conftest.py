@@ -30,6 +30,6 @@ def strangers() -> Iterator[RealLab]:
 def lab(shared_lab: ContainerLab, strangers: RealLab) -> Iterator[ContainerLab]:
     """The lab, taken down after the test; `down` knows of every agent, whatever the test ran."""
     yield shared_lab
-    assert strangers.running() == list(strangers.ids)
     shared_lab.compose("down", "--timeout", "1")
     assert shared_lab.leftovers() == []
+    assert strangers.running() == list(strangers.ids)
