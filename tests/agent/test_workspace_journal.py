@@ -146,6 +146,19 @@ def test_a_line_that_fits_only_in_part_is_an_error_too(journal: Journal, monkeyp
         journal.append("agent_start")
 
 
+def test_the_line_after_a_torn_one_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once there is room again, the journal says how the run ended."""
+    journal, write = Journal(path, "agent_1", 0, FixedClock()), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, payload: write(descriptor, payload[:10]))
+        with pytest.raises(LabError):
+            journal.append("answer")
+    journal.append("agent_stop")
+    journal.close()
+    torn, whole = path.read_text().splitlines()
+    assert (len(torn), json.loads(whole)["ev"]) == (10, "agent_stop")
+
+
 def test_observers_see_what_was_written_and_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The live metrics and the journal say the same: an event that could not be written is not counted."""
     seen: list[tuple[float, str, dict[str, JsonValue]]] = []
