@@ -1,11 +1,13 @@
 """``python -m agent SETTINGS.json``: one agent in one process, which ends with its orchestrator."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,8 +15,8 @@ from pydantic import ValidationError
 from agent.lives import begin_life
 from agent.membership import RESTART_STEP
 from agent.node import Node
-from agent.settings import KEY_VARIABLE, AgentSettings
-from agent.story import Story
+from agent.settings import EXIT_LAB, KEY_VARIABLE, AgentSettings
+from agent.story import Story, last_word
 from protocols.clock import MonotonicClock, unix_offset_s
 from protocols.errors import FailstormError
 from protocols.wire import ByteCounter, counting_loop
@@ -53,15 +55,25 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the orchestrator
     counter = ByteCounter()
     key = os.environ.pop(KEY_VARIABLE, None)  # so that no library of a protocol picks it up
-    ended_by: tuple[BaseException, ...] = ()
+    ended_by: dict[str, None] = {}
     try:
         with asyncio.Runner(loop_factory=lambda: counting_loop(counter)) as runner:
             runner.run(_serve(settings, counter, key))
     except* (FailstormError, OSError) as group:
-        ended_by = group.exceptions
-    for cause in ended_by:
-        sys.stderr.write(f"fail-storm agent: {settings.node_id}: {cause}\n")
-    return 3 if ended_by else 0
+        # What several parts of the agent ran into is said once.
+        ended_by = dict.fromkeys(" ".join(str(cause).split()) for cause in _causes(group))
+    with contextlib.suppress(OSError):  # the log may be on the very disk that is full
+        for cause in ended_by:
+            sys.stderr.write(f"{last_word(settings.node_id)}{cause}\n")
+    return EXIT_LAB if ended_by else 0
+
+
+def _causes(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _causes(error)
+        else:
+            yield error
 
 
 if __name__ == "__main__":

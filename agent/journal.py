@@ -24,6 +24,7 @@ class Journal:
         self._head = {"node": node, "inc": incarnation}
         self._observers = observers
         self._path = path
+        self._torn = False
         # Lines up to PIPE_BUF or not, O_APPEND makes each write one contiguous piece of a regular file on Linux.
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         end = os.lseek(self._descriptor, 0, os.SEEK_END)
@@ -40,15 +41,19 @@ class Journal:
     def append_at(self, at: float, ev: str, /, **fields: JsonValue) -> None:
         """Record that ``ev`` happened at the monotonic second ``at``; raises as :meth:`append`."""
         line = json.dumps({"t": round(at, 6), **self._head, "ev": ev, **fields}, separators=(",", ":")) + "\n"
-        payload = line.encode()
+        payload = (b"\n" if self._torn else b"") + line.encode()
         try:
             written = os.write(self._descriptor, payload)
         except OSError as error:
             raise LabError(
                 f"expected to append to {self._path}, got: {error.strerror}; free the disk and rerun"
             ) from error
-        if written != len(payload):
-            raise LabError(f"expected to append {len(payload)} bytes to {self._path}, wrote {written}; free the disk")
+        self._torn = written != len(payload)  # should there be room again, the next line stays whole
+        if self._torn:
+            raise LabError(
+                f"expected to append to {self._path}, got: room for {written} of {len(payload)} bytes; "
+                f"free the disk and rerun"
+            )
         for observe in self._observers:
             observe(at, ev, fields)
 

@@ -4,6 +4,8 @@ from agent.settings import LeaseSettings
 from protocols.clock import Clock
 
 _TICK_S = 0.5
+_LONGEST_TICK_S = 1.0
+"""On a busy machine a tick takes longer; what goes beyond this is a standstill."""
 
 
 class Lease:
@@ -25,5 +27,6 @@ class Lease:
         that time may still wait in the socket.
         """
         while self._left_s > 0:
+            began = self._clock.now()
             await self._clock.sleep(_TICK_S)
-            self._left_s -= _TICK_S
+            self._left_s -= min(self._clock.now() - began, _LONGEST_TICK_S)

@@ -13,6 +13,9 @@ CONDUCTOR = "orchestrator"
 KEY_VARIABLE = "OPENAI_API_KEY"
 """How the key of a model's endpoint reaches an agent; it is written nowhere."""
 
+EXIT_LAB = 3
+"""The exit code of an agent that cannot go on, its evidence for instance has no room; its output says why."""
+
 MODEL_SHARE = 0.4
 """Share of the task deadline within which a model must have answered: after half of it another agent is asked."""
 

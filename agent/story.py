@@ -1,5 +1,6 @@
 """Tells on the agent's output what a person wants to know of it; the journal has everything."""
 
+import contextlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TextIO
@@ -24,6 +25,11 @@ _LINES: Mapping[str, str] = MappingProxyType(
 )
 
 
+def last_word(node_id: str) -> str:
+    """Begins the line in which an agent that cannot go on says why."""
+    return f"fail-storm agent: {node_id}: "
+
+
 class Story:
     """A journal observer that writes one line per event of note; times count from t0."""
 
@@ -42,6 +48,10 @@ class Story:
             self.tell(f"{when:>10}  {line.format_map(fields)}")
 
     def tell(self, text: str) -> None:
-        """Write one line under the agent's name."""
-        self._out.write(f"{self._node_id}  {text}\n")
-        self._out.flush()
+        """Write one line under the agent's name.
+
+        A disk that is full for it is full for the journal, which ends the agent and says why.
+        """
+        with contextlib.suppress(OSError):
+            self._out.write(f"{self._node_id}  {text}\n")
+            self._out.flush()

@@ -1,6 +1,8 @@
 """One agent's private folder: its shards, its tasks, its answers, readable by a person and by its next life."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -53,14 +55,16 @@ class Workspace:
         return self.folder / "journal.jsonl"
 
     def keep_broadcast(self, broadcast: Broadcast) -> None:
-        """Store document and schedule, so that a restarted agent finds them."""
+        """Store document and schedule, so that a restarted agent finds them; raises LabError (disk full)."""
         for shard, fragments in broadcast.shards.items():
             lines = "".join(fragment.model_dump_json() + "\n" for fragment in fragments)
-            (self.folder / "shards" / f"{shard}.jsonl").write_text(lines, encoding="utf-8")
+            path = self.folder / "shards" / f"{shard}.jsonl"
+            with _writing(path):
+                path.write_text(lines, encoding="utf-8")
         _replace(self.folder / "broadcast.json", broadcast.model_dump_json())
 
     def keep_start(self, t0: float) -> None:
-        """Store the start instant (monotonic seconds)."""
+        """Store the start instant (monotonic seconds); raises LabError."""
         _replace(self.folder / "start.json", json.dumps({"t0": t0}))
 
     def earlier_life(self) -> tuple[Broadcast, float] | None:
@@ -74,27 +78,37 @@ class Workspace:
             raise LabError(f"expected the earlier life's state in {self.folder}, it is damaged: {error}") from error
 
     def note_task(self, record: dict[str, JsonValue]) -> None:
-        """Add a line about a task this agent owns: its begin, what each step found, its end."""
+        """Add a line about a task this agent owns: its begin, what each step found, its end; raises LabError."""
         self._add("tasks.jsonl", record)
 
     def note_answer(self, record: dict[str, JsonValue]) -> None:
-        """Add a committed answer with its evidence."""
+        """Add a committed answer with its evidence; raises LabError."""
         self._add("answers.jsonl", record)
 
     def note_message(self, record: dict[str, JsonValue]) -> None:
-        """Add a message that was sent or received."""
+        """Add a message that was sent or received; raises LabError."""
         self._add("messages.jsonl", record)
 
     def note_model(self, record: dict[str, JsonValue]) -> None:
-        """Add an answer of the model, for a recording."""
+        """Add an answer of the model, for a recording; raises LabError."""
         self._add("model.jsonl", record)
 
     def _add(self, name: str, record: dict[str, JsonValue]) -> None:
-        with (self.folder / name).open("a", encoding="utf-8") as file:
+        path = self.folder / name
+        with _writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def _replace(path: Path, text: str) -> None:
     fresh = path.with_suffix(".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    with _writing(path):
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LabError(f"expected to write {path}, got: {error.strerror}; free the disk and rerun") from error

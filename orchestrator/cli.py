@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from orchestrator import ask, dry_run, judge, ports, preflight, record, settings_load, timeline
+from orchestrator import ask, dry_run, judge, ports, preflight, record, reserve, settings_load, timeline
 from orchestrator.compare import arguments as compare
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
@@ -160,14 +160,10 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if options.dry_run:
         dry_run.show(planned, Console())
         return 0
-    preflight.check_writable(Path(scenario.output.results_dir))
-    model = scenario.llm.model.type
-    if options.runtime == "docker" and model != "local":
-        raise ConfigError(
-            f"--runtime: expected local for llm.model.type {model}, got docker, where agents have neither a key nor a "
-            f"recording; leave --runtime out, or set llm.model.type to local"
-        )
-    if options.runtime != "local" and model == "local":
+    results_dir = Path(scenario.output.results_dir)
+    preflight.check_writable(results_dir)
+    preflight.check_room(results_dir, reserve.size_bytes(scenario.storm.agent_count, scenario.storm.duration))
+    if options.runtime != "local":
         # Late, here and below: a mistake in the configuration is reported before a web framework is loaded.
         from orchestrator.compose.launch import find_lab  # noqa: PLC0415
 
@@ -219,8 +215,7 @@ def _compare(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         from orchestrator.compose.launch import find_lab  # noqa: PLC0415 - as for a run
 
         must = options.runtime == "docker"
-        possible = must or (options.runtime == "auto" and scenario.llm.model.type == "local")
-        return possible and find_lab(scenario, environ, must=must, debug=False) is not None
+        return options.runtime != "local" and find_lab(scenario, environ, must=must, debug=False) is not None
 
     return carry_out(options, build, is_docker)
 

@@ -134,6 +134,7 @@ def merge(run_dir: Path) -> Path:
             file.write(json.dumps(summary, separators=(",", ":")).encode() + b"\n")
         fresh.replace(merged)
     except OSError as error:
+        fresh.unlink(missing_ok=True)  # half a file is of no use, and the disk may be full
         raise LabError(f"expected to write {merged}, got: {error.strerror}; make room or fix its rights") from error
     return merged
 

@@ -1,6 +1,7 @@
 """The live view of a run: reads the growing journals, draws them in a terminal or prints them as plain lines."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -132,8 +133,11 @@ class LiveView:
     def _write(self, line: Line, *, keep: bool = True) -> None:
         """Send a line to the log and, without a terminal, to the console; ``keep`` shows it in the frame, too."""
         text = f"{stamp(line.t_s, self._state.t0_s, self._state.start_s)}  {line.text}"
-        self._log.write(f"{text}\n")
-        self._log.flush()
+        with contextlib.suppress(OSError):  # a full disk ends the run by the journal; what is held back may yet fit
+            self._log.write(f"{text}\n")
+            self._log.flush()
+        if line.log_only:
+            return
         if keep:
             self._lines.append(line)
         if self._live is None:

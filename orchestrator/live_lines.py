@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.settings import EXIT_LAB
 from orchestrator.live_state import Event, LiveState
 
 Tone = Literal["plain", "storm", "good", "bad"]
@@ -11,12 +12,16 @@ Tone = Literal["plain", "storm", "good", "bad"]
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the story; ``t_s`` is journal time, ``detail`` marks what a storm on many agents can do without."""
+    """One line of the story; ``t_s`` is journal time, ``detail`` marks what a storm on many agents can do without.
+
+    ``log_only`` marks what the command itself says in the terminal.
+    """
 
     t_s: float
     text: str
     tone: Tone = "plain"
     detail: bool = False
+    log_only: bool = False
 
 
 class Narrator:
@@ -30,6 +35,7 @@ class Narrator:
         self._state = state
         self._told: set[tuple[str, str]] = set()
         self._kill_at_s: dict[str, float] = {}
+        self._order_at_s: dict[str, float] = {}
         self._heal_at_s: dict[str, float] = {}
         self._tellers: dict[str, Callable[[Event], Line | None]] = {
             "run_start": self._run_start,
@@ -37,6 +43,7 @@ class Narrator:
             "edge_check": self._edge_check,
             "broadcast": self._broadcast,
             "t0": self._t0,
+            "order": self._order,
             "kill_call": self._kill_call,
             "death": self._death,
             "fault_failed": self._fault_failed,
@@ -88,7 +95,11 @@ class Narrator:
         return self._first(f"first {topic}", str(len(self._state.killed)))
 
     def _after_kill(self, victim: str, t_s: float) -> str:
-        return f"kill +{t_s - self._kill_at_s[victim]:.3f} s" if victim in self._kill_at_s else "no kill"
+        if victim in self._kill_at_s:
+            return f"kill +{t_s - self._kill_at_s[victim]:.3f} s"
+        if victim in self._order_at_s:  # chaos has not answered yet
+            return f"order +{t_s - self._order_at_s[victim]:.3f} s"
+        return "no kill"
 
     def _run_start(self, event: Event) -> Line:
         victims = ", ".join(event["victims"])
@@ -116,6 +127,11 @@ class Narrator:
         storm = "no storm" if self._state.is_control else f"storm at {windows.kill_at_s:g} s"
         return Line(event["t0"], f"the clock starts: {storm}, evaluation at {windows.duration_s:g} s")
 
+    def _order(self, event: Event) -> None:
+        for victim in event["victims"] if event["action"] == "inject" else ():
+            self._order_at_s[victim] = event["t"]
+            self._kill_at_s.pop(victim, None)  # of an earlier storm
+
     def _kill_call(self, event: Event) -> Line:
         self._kill_at_s[event["victim"]] = event["t"]
         self._first("kill", self._episode(event["victim"]))
@@ -131,7 +147,13 @@ class Narrator:
         return Line(event["t"], f"the fault did not land on {event['victim']}: {event['reason']}", "bad")
 
     def _agent_lost(self, event: Event) -> Line:
-        return Line(event["t"], f"{event['victim']} ended and nobody killed it: status {event['status']}", "bad")
+        gave_up = event["status"] == EXIT_LAB  # which ends the run, by a line of its own
+        return Line(
+            event["t"],
+            f"{event['victim']} ended and nobody killed it: status {event['status']}",
+            "bad",
+            log_only=gave_up,
+        )
 
     def _suspect(self, event: Event) -> Line | None:
         t_s, node, peer, mechanism = event["t"], event["node"], event["peer"], event["mechanism"]
@@ -199,7 +221,7 @@ class Narrator:
         return Line(event["t"], "the planned end is reached")
 
     def _interrupted(self, event: Event) -> Line:
-        return Line(event["t"], f"interrupted: {event['reason']}", "bad")
+        return Line(event["t"], f"interrupted: {event['reason']}", "bad", log_only=True)
 
     def _episode(self, victim: str) -> str:
         """Name a victim's story; one that is restarted and killed again begins a new one."""

@@ -89,6 +89,7 @@ class LiveState:
         self._is_success = is_success
         self._tasks: dict[str, TaskState] = {}
         self._open: list[TaskState] = []
+        self._ordered: set[str] = set()
         self._decided: list[tuple[float, bool]] = []
         self._handlers: dict[str, Callable[[Event], None]] = {
             "run_start": self._on_run_start,
@@ -104,6 +105,7 @@ class LiveState:
             "repair": self._on_repair,
             "adopt": self._on_adopt,
             "unadopt": self._on_unadopt,
+            "order": self._on_order,
             "kill_call": self._on_kill_call,
             "fault_failed": self._on_fault_failed,
             "agent_lost": self._on_agent_lost,
@@ -262,9 +264,21 @@ class LiveState:
         if event["tool"] in adopted:
             adopted.remove(event["tool"])
 
+    def _on_order(self, event: Event) -> None:
+        """Chaos in another process tells of its kills when all are proven; until then the order speaks for them."""
+        if event["action"] == "inject":
+            for victim in event["victims"]:
+                self.agents[victim].down_at_s = event["t"]
+                self.killed.append(victim)
+                self._ordered.add(victim)
+
     def _on_kill_call(self, event: Event) -> None:
-        self.agents[event["victim"]].down_at_s = event["t"]
-        self.killed.append(event["victim"])
+        victim = event["victim"]
+        self.agents[victim].down_at_s = event["t"]
+        if victim in self._ordered:
+            self._ordered.remove(victim)
+        else:
+            self.killed.append(victim)
 
     def _on_fault_failed(self, event: Event) -> None:
         self.agents[event["victim"]].down_at_s = None

@@ -1,7 +1,9 @@
 """The section ``llm``: what the agents reason with, as a user writes it; its defaults stand here and nowhere else."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -13,6 +15,18 @@ from protocols.errors import ConfigError
 _PLACEHOLDER = "your-key-here"
 _ATTEMPTS_IN_TIME = 2
 """How often an endpoint that never answers can be asked before a step gives it up."""
+
+
+HOST_OF_CONTAINERS = "host.docker.internal"
+"""The name by which containers reach the machine that they run on (compose.yaml)."""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def _endpoint(text: str) -> str:
@@ -64,6 +78,16 @@ class Model(Section):
             raise ConfigError(
                 f"llm.model.timeout_s: expected at most {most_s:g} s, {MODEL_SHARE:g} of the task deadline, since then "
                 f"another agent is asked, got {self.timeout_s:g}; lower it, or raise scenario.task_deadline_s"
+            )
+
+    def check_reach(self) -> None:
+        """Raise ConfigError for an endpoint that is this machine's loopback: in a container that is the container."""
+        host = urlsplit(self.base_url).hostname or ""
+        if self.type == "openai" and _is_loopback(host):
+            raise ConfigError(
+                f"llm.model.base_url: expected an address that containers reach, got {host}, which is each container "
+                f"itself; have the endpoint listen beyond loopback and name it {HOST_OF_CONTAINERS}, or run with "
+                f"--runtime local"
             )
 
     def resolved(self, task_deadline_s: float) -> "Model":

@@ -3,7 +3,13 @@
 import tempfile
 from pathlib import Path
 
+from orchestrator.reserve import Reserve
 from protocols.errors import ConfigError
+
+
+def check_room(directory: Path, size_bytes: int) -> None:
+    """Raises LabError when the disk of ``directory`` has no room for so many bytes."""
+    Reserve(directory, size_bytes).release()
 
 
 def check_writable(directory: Path) -> None:

@@ -18,11 +18,16 @@ _NEXT = (
 """What people ask for next; everything else is in the files."""
 
 
-def print_summary(report: Report, console: Console) -> None:
-    """Print the verdict, the metrics with a reason for each null, the victims, and where the files are."""
+def print_summary(report: Report, console: Console, told: str = "") -> None:
+    """Print the verdict, the metrics with a reason for each null, the victims, and where the files are.
+
+    ``told`` is why the run ended early, where the terminal says so already.
+    """
     console.print()
     console.print(_headline(report), soft_wrap=True)
     for reason in report.verdict.reasons:
+        if told and reason.endswith(told):
+            continue
         console.print(Text(f"  {reason}"), soft_wrap=True)
     for tag in report.verdict.tags:
         console.print(Text(f"  {tag}: {TAGS.get(tag, '')}", "yellow"), soft_wrap=True)

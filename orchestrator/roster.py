@@ -13,6 +13,8 @@ from orchestrator.runtime import start_timeout_s
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.timeline import Timeline
 
+RECORDING_FILE = "recording.jsonl"
+"""A model's recorded answers, in the folder of a run in containers and in each workspace."""
 _SPARE_S = 60.0
 """Containers start one after the other, and the first must not give up before the orchestrator runs."""
 
@@ -27,6 +29,8 @@ class Site:
     workspace_of: Callable[[str], Path]
     parent_pid: int | None
     lease: LeaseSettings | None
+    recording: Path | None = None
+    """Where each agent finds a model's recorded answers; None for where the scenario says."""
 
 
 def local_site(run_dir: RunDir) -> Site:
@@ -37,7 +41,15 @@ def local_site(run_dir: RunDir) -> Site:
 def container_site(agent_count: int) -> Site:
     """Each in a container of its own, known by its service name, with its workspace and nothing else in sight."""
     lease = LeaseSettings(first_s=start_timeout_s(agent_count) + _SPARE_S)
-    return Site(service_of, "0.0.0.0", lambda _: Path("/workspace"), None, lease)  # noqa: S104 - only 127.0.0.1 is published
+    workspace = Path("/workspace")
+    return Site(
+        service_of,
+        "0.0.0.0",  # noqa: S104 - only 127.0.0.1 is published
+        lambda _: workspace,
+        None,
+        lease,
+        workspace / RECORDING_FILE,
+    )
 
 
 def service_of(node_id: str) -> str:
@@ -51,6 +63,9 @@ def agents_of(scenario: Scenario, timeline: Timeline, run_id: str, site: Site) -
         Member(node_id=agent.node_id, tool=agent.tool, host=site.host_of(agent.node_id), port=agent.port)
         for agent in timeline.agents
     )
+    model = scenario.llm.model.for_agents(timeline.windows.task_deadline_s)
+    if model.recording is not None and site.recording is not None:
+        model = model.model_copy(update={"recording": site.recording})
     conductor = Member(node_id=CONDUCTOR, tool="", host=site.host_of(CONDUCTOR), port=timeline.conductor_port)
     return tuple(
         AgentSettings(
@@ -73,7 +88,7 @@ def agents_of(scenario: Scenario, timeline: Timeline, run_id: str, site: Site) -
             detector=scenario.detector,
             recovery=scenario.recovery,
             expects_real_text=scenario.storm.document != GENERATED,
-            model=scenario.llm.model.for_agents(timeline.windows.task_deadline_s),
+            model=model,
             phases=phases.planned(timeline.windows),
         )
         for agent in timeline.agents

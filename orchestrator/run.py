@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 from pydantic import JsonValue
 from rich.console import Console
 
 from agent.journal import Journal
+from agent.settings import EXIT_LAB as AGENT_GAVE_UP
 from agent.settings import AgentSettings
 from chaos.faults import Record
 from chaos.schedule import Order
@@ -30,6 +31,7 @@ from orchestrator.live import LiveView
 from orchestrator.live_state import LiveState
 from orchestrator.ports import HOST
 from orchestrator.report import Report
+from orchestrator.reserve import Reserve, size_bytes
 from orchestrator.roster import agents_of, local_site
 from orchestrator.run_dir import RunDir
 from orchestrator.runtime import Runtime, RuntimeFactory, admin_url, start_timeout_s
@@ -42,7 +44,7 @@ from orchestrator.telemetry.targets import write_targets
 from orchestrator.workload.assignment import Workload, assign, with_measure
 from orchestrator.workload.placement import cut
 from protocols.clock import Clock, MonotonicClock, unix_offset_s
-from protocols.errors import FailstormError
+from protocols.errors import FailstormError, LabError
 from protocols.wire import ByteCounter, counting_loop
 
 EXIT_LAB, EXIT_INTERRUPTED = 3, 130
@@ -57,7 +59,7 @@ def conduct(scenario: Scenario, *, debug: bool = False) -> int:
     results_dir = Path(scenario.output.results_dir)
     run_id = run_dir.new_run_id(datetime.now(UTC), scenario.storm.protocol, scenario.storm.seed)
     folder = run_dir.create(results_dir, run_id)
-    (folder.path / run_dir.SCENARIO_FILE).write_text(scenario.to_yaml(), encoding="utf-8")
+    run_dir.write_atomically(folder.path / run_dir.SCENARIO_FILE, scenario.to_yaml())
     run_dir.publish(folder, results_dir.parent)
     agents = agents_of(scenario, timeline.plan(scenario), run_id, local_site(folder))
     lay_out(folder, agents)
@@ -120,7 +122,7 @@ class Run:
             self._console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
         if written is None:
             return EXIT_INTERRUPTED if self._interrupted else EXIT_LAB
-        report.print_summary(written, self._console)
+        report.print_summary(written, self._console, told=ended_by)
         if self._interrupted:
             return EXIT_INTERRUPTED
         return EXIT_LAB if ended_by else written.exit_code
@@ -134,18 +136,27 @@ class Run:
             self._console.print(note, style="yellow", markup=False, highlight=False)
         async with AsyncExitStack() as served:
             ended_by = await self._until_over(asyncio.create_task(self._story(served), name="story"))
-            if not self._clock_started:
-                return ended_by, None
-            written = await epilogue.evaluate(self._folder.path, self._exporter, copy_to)
-            url = self._scenario.output.prometheus_url
-            if url is not None:
-                linger = not ended_by
-                asking = epilogue.ask_prometheus(written, self._exporter, self._clock, url, copy_to, linger=linger)
-                task = asyncio.create_task(asking, name="prometheus")
-                self._interrupt_on_signals(task)
-                with contextlib.suppress(asyncio.CancelledError):
-                    written = await task
+            written: Report | None = None
+            try:
+                if self._clock_started:
+                    written = await epilogue.evaluate(self._folder.path, self._exporter, copy_to)
+                    written = await self._with_prometheus(written, copy_to, linger=not ended_by)
+            except LabError:
+                if not ended_by:
+                    raise
+                # The lab has failed before, and what a disk is too full for is said once.
             return ended_by, written
+
+    async def _with_prometheus(self, written: Report, copy_to: Path | None, *, linger: bool) -> Report:
+        url = self._scenario.output.prometheus_url
+        if url is None:
+            return written
+        asking = epilogue.ask_prometheus(written, self._exporter, self._clock, url, copy_to, linger=linger)
+        task = asyncio.create_task(asking, name="prometheus")
+        self._interrupt_on_signals(task)
+        with contextlib.suppress(asyncio.CancelledError):
+            return await task
+        return written
 
     async def _until_over(self, story: asyncio.Task[None]) -> str:
         """Wait for the last agent's end; returns why it came early, empty when it did not."""
@@ -178,7 +189,8 @@ class Run:
             prologue.journal_plan(
                 self._journal, self._folder.run_id, runtime.name, self._scenario, self._timeline, workload
             )
-            log = stack.enter_context(self._folder.log.open("w", encoding="utf-8"))
+            reserve = Reserve(self._folder.path, size_bytes(len(self._agents), self._timeline.windows.duration_s))
+            log = stack.enter_context(_log(self._folder.log))
             view = LiveView(
                 self._folder.path, self._state, self._clock, self._console, log, debug=self._debug,
                 followers=(self._exporter.follow,),
@@ -187,6 +199,7 @@ class Run:
             port = self._timeline.conductor_admin_port
             await served.enter_async_context(serve(self._exporter, self._agents[0].bind_host, port))
             stack.push(self._journal_early_end)
+            stack.callback(reserve.release)  # no agent is left that could fill it
             stack.push_async_callback(runtime.stop)
             await runtime.start(start_timeout_s(len(self._agents)))
             await self._conduct(runtime, admin, workload)
@@ -194,7 +207,8 @@ class Run:
     def _journal_early_end(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Called when all agents are gone and the view is still there to say why."""
         if error is not None:
-            self._journal.append("interrupted", reason=str(error) or "interrupted")
+            with contextlib.suppress(LabError):  # the first error is the one to tell
+                self._journal.append("interrupted", reason=str(error) or "interrupted")
 
     async def _conduct(self, runtime: Runtime, admin: httpx.AsyncClient, workload: Workload) -> None:
         urls = {agent.node_id: admin_url(agent) for agent in self._agents}
@@ -213,26 +227,21 @@ class Run:
 
     async def _storm(self, runtime: Runtime, t0: float) -> None:
         """Carry out the faults and let the clock run out; the survivors are on their own."""
-        watchers = [
-            asyncio.create_task(host.journal_cpu(self._clock, self._journal), name="host"),
-            asyncio.create_task(self._watch_for_losses(runtime), name="losses"),
-        ]
 
         async def act(order: Order) -> None:
+            # Before it is sent: what chaos did is known with its answer, and the mesh may be faster.
+            self._journal.append("order", action=order.action, fault=order.fault, victims=list(order.victims))
             if order.action == "inject":  # from now on their end is no loss, however late chaos says so
                 self._killed.update(dict.fromkeys(order.victims))
             await runtime.act(order)
 
-        try:
+        async with _beside(host.journal_cpu(self._clock, self._journal), self._watch_for_losses(runtime)):
             await carry_out(self._timeline.orders, act=act, clock=self._clock, t0=t0)
             await self._clock.sleep(t0 + self._timeline.windows.duration_s - self._clock.now())
-        finally:
-            for watcher in watchers:
-                watcher.cancel()
 
     @asynccontextmanager
     async def _canaries(self) -> AsyncIterator[None]:
-        canaries = Canaries(lambda node: self._journal.append("canary_eof", victim=node))
+        canaries = Canaries(self._note_eof)
         addresses = {agent.node_id: (agent.member(agent.node_id).host, agent.admin_port) for agent in self._agents}
         await canaries.hold([(victim, *addresses[victim]) for victim in self._timeline.victims])
         try:
@@ -240,14 +249,23 @@ class Run:
         finally:
             canaries.release()
 
+    def _note_eof(self, victim: str) -> None:
+        with contextlib.suppress(LabError):  # a disk that is full for this line ends the run by another
+            self._journal.append("canary_eof", victim=victim)
+
     async def _watch_for_losses(self, runtime: Runtime) -> None:
-        """Journal an agent that ended although nobody killed it, once."""
+        """Journal an agent that ended although nobody killed it, once.
+
+        Raises LabError for one that says itself that it could not go on: the evidence has a hole from there.
+        """
         known: dict[str, None] = {}
         while True:
             for node, status in (await runtime.ended()).items():
                 if node not in self._killed and node not in known:
                     known[node] = None
                     self._journal.append("agent_lost", victim=node, status=status)
+                    if status == AGENT_GAVE_UP:
+                        raise LabError(f"{node} could not go on: {runtime.last_words(node)}")
             await self._clock.sleep(runtime.watch_s)
 
     def _record(self, ev: str, *, at: float | None = None, **fields: JsonValue) -> None:
@@ -255,3 +273,27 @@ class Run:
         if ev == "heal_done" and isinstance(victim, str):
             self._killed.pop(victim, None)
         self._journal.append_at(self._clock.now() if at is None else at, ev, **fields)
+
+
+@asynccontextmanager
+async def _beside(*watchers: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let the watchers run as long as the block; the first that fails ends it by its error."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(watcher) for watcher in watchers]
+            yield
+            for task in tasks:
+                task.cancel()
+    except* (FailstormError, OSError) as failed:
+        raise failed.exceptions[0] from None
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[TextIO]:
+    """The story of the run, for the live view to write; a disk too full for its last lines costs nothing else."""
+    file = path.open("w", encoding="utf-8")
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):
+            file.close()

@@ -57,11 +57,16 @@ def new_run_id(now: datetime, protocol: str, seed: int) -> str:
 def publish(run_dir: RunDir, root: Path) -> None:
     """Point ``results/latest`` and, at the root, ``workspaces`` and ``logs`` to this run.
 
-    A file or folder of the user's own under one of these names stays as it is.
+    A file or folder of the user's own under one of these names stays as it is. Raises LabError.
     """
-    _link(run_dir.path.parent / "latest", Path(run_dir.run_id))
-    for name in ("workspaces", "logs"):
-        _link(root / name, Path(os.path.relpath(run_dir.path / name, root)))
+    try:
+        _link(run_dir.path.parent / "latest", Path(run_dir.run_id))
+        for name in ("workspaces", "logs"):
+            _link(root / name, Path(os.path.relpath(run_dir.path / name, root)))
+    except OSError as error:
+        raise LabError(
+            f"expected to link to {run_dir.path}, got: {error.strerror}; make room or fix its rights"
+        ) from error
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -74,6 +79,7 @@ def write_atomically(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         fresh.replace(path)
     except OSError as error:
+        fresh.unlink(missing_ok=True)  # half a file is of no use, and the disk may be full
         raise LabError(f"expected to write {path}, got: {error.strerror}; make room or fix its rights") from error
 
 

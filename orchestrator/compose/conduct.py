@@ -8,7 +8,7 @@ from rich.console import Console
 from chaos.faults import Record
 from chaos.remote import RemoteChaos
 from orchestrator import settings_load, timeline
-from orchestrator.compose.prepare import DOCUMENT_FILE, TOKEN_FILE
+from orchestrator.compose.prepare import DOCUMENT_FILE, KEY_IS_ELSEWHERE, TOKEN_FILE, kept_recording
 from orchestrator.roster import agents_of, container_site
 from orchestrator.run import Run
 from orchestrator.run_dir import SCENARIO_FILE, RunDir
@@ -21,7 +21,8 @@ def conduct(run_dir: Path, chaos_url: str, prometheus_url: str, *, debug: bool =
     """Run what stands in ``run_dir`` with the agents that compose has started; returns the exit code of the run."""
     # By its name here, whatever address it has on the user's machine.
     prometheus = settings_load.flag_layer("--prometheus", "output.prometheus_url", prometheus_url)
-    scenario = settings_load.build([settings_load.read_file(run_dir / SCENARIO_FILE), prometheus], {})
+    layers = [settings_load.read_file(run_dir / SCENARIO_FILE), prometheus, *kept_recording(run_dir)]
+    scenario = settings_load.build(layers, KEY_IS_ELSEWHERE)
     folder = RunDir(run_dir.name, run_dir)
     agents = agents_of(scenario, timeline.plan(scenario), folder.run_id, container_site(scenario.storm.agent_count))
     clock = MonotonicClock()

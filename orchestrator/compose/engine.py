@@ -81,11 +81,12 @@ class Engine:
         found: dict[str, Any] = json.loads(self.run("compose", "config", "--format", "json"))
         return found
 
-    def containers(self, **labels: str) -> dict[str, str]:
-        """Container id → state (running, exited, ...) of the containers with these labels (after ``failstorm.``)."""
-        filters = [f"--filter=label=failstorm.{name}={value}" for name, value in labels.items()]
-        lines = self.run("ps", "--all", "--no-trunc", *filters, "--format", "{{.ID}} {{.State}}").splitlines()
-        return {container: state for container, _, state in (line.partition(" ") for line in lines)}
+    def containers(self, run: str, role: str) -> dict[str, str]:
+        """Container id → node, or else the role, of the containers of a run that have this role."""
+        filters = (f"--filter=label=failstorm.{name}={value}" for name, value in (("run", run), ("role", role)))
+        shown = '{{.ID}} {{.Label "failstorm.node"}}'
+        lines = self.run("ps", "--all", "--no-trunc", *filters, "--format", shown).splitlines()
+        return {container: node or role for container, _, node in (line.partition(" ") for line in lines)}
 
 
 def find_engine(environ: Mapping[str, str], checkout: Path = CHECKOUT) -> Engine:

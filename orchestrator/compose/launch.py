@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from agent.settings import KEY_VARIABLE
 from orchestrator import ports, report, run_dir, timeline
 from orchestrator.compose import images, override, prepare
 from orchestrator.compose.engine import Engine, EngineError, find_engine
@@ -15,7 +16,7 @@ from orchestrator.compose.screen import show
 from orchestrator.run_dir import SCENARIO_FILE, RunDir, write_atomically
 from orchestrator.scenario import Scenario
 from protocols import registry
-from protocols.errors import LabError
+from protocols.errors import ConfigError, LabError
 
 EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED = 2, 3, 130
 _KILLED = 137
@@ -63,7 +64,7 @@ class Launch:
             raise
         code = show(self._engine)
         if code is not None:
-            self._bring_home(folder)
+            self._bring_home(folder, may_lack_room=code == EXIT_LAB)
         return self._conclude(folder, code, results_dir.parent)
 
     def _clear_the_way(self) -> None:
@@ -84,8 +85,8 @@ class Launch:
     def _lay_out(self, results_dir: Path) -> RunDir:
         storm = self._scenario.storm
         folder = run_dir.create(results_dir, run_dir.new_run_id(datetime.now(UTC), storm.protocol, storm.seed))
-        (folder.path / SCENARIO_FILE).write_text(self._scenario.to_yaml(), encoding="utf-8")
-        prepare.keep_document(self._scenario, folder.path)
+        write_atomically(folder.path / SCENARIO_FILE, self._scenario.to_yaml())
+        prepare.keep_sources(self._scenario, folder.path)
         run_dir.publish(folder, results_dir.parent)
         uid, gid = os.getuid(), os.getgid()
         settings = dict.fromkeys((*_VARIABLES, "SCENARIO", "AGENTS"), "") | {
@@ -109,27 +110,32 @@ class Launch:
         others = [name for name in services if name != "orchestrator"]
         self._say(f"starting {len(self._planned.agents)} agents, run {folder.run_id}")
         try:
-            self._compose("up", "--detach", "--no-build", *others)
+            # The key of a model's endpoint is in the environment of this one call, and of the agents.
+            with_key = self._engine.with_settings(self._scenario.llm.model.environment())
+            with_key.run("compose", "up", "--detach", "--no-build", *others, timeout_s=_UP_TIMEOUT_S)
         except EngineError as error:
             said = self._engine.run("compose", "logs", "--no-log-prefix", "--no-color", "prepare")
             lines = [line for line in said.splitlines() if line.startswith("fail-storm: ")]
             raise LabError(lines[-1].removeprefix("fail-storm: ") if lines else str(error)) from error
-        self._compose("up", "--no-start", "--no-build", "--no-deps", "orchestrator")
+        create = ("up", "--no-start", "--no-build", "--no-deps", "orchestrator")
+        self._engine.run("compose", *create, timeout_s=_UP_TIMEOUT_S)
 
-    def _compose(self, *arguments: str) -> None:
-        self._engine.run("compose", *arguments, timeout_s=_UP_TIMEOUT_S)
+    def _bring_home(self, folder: RunDir, *, may_lack_room: bool = False) -> None:
+        """Wait for the agents' end and keep what every container has printed; whatever fails is one line.
 
-    def _bring_home(self, folder: RunDir) -> None:
-        """Wait for the agents' end and keep what every container has printed; whatever fails is one line."""
+        ``may_lack_room``: the lab has failed and said why; a disk that was full for it is not told of again.
+        """
         try:
-            self._await_end(self._engine.containers(run=folder.run_id, role="agent"))
-            for agent in self._planned.agents:
-                for container in self._engine.containers(run=folder.run_id, node=agent.node_id):
-                    self._keep_output(container, folder.output(agent.node_id))
-            for container in self._engine.containers(run=folder.run_id, role="chaos"):
-                self._keep_output(container, folder.output("chaos"))
-        except (EngineError, OSError) as error:
+            agents = self._engine.containers(folder.run_id, "agent")
+            self._await_end(agents)
+            for container, node in (agents | self._engine.containers(folder.run_id, "chaos")).items():
+                path = folder.output(node)
+                path.write_text(self._engine.run("logs", container), encoding="utf-8")
+        except EngineError as error:
             self._say(f"expected to keep the containers' output, got: {error}")
+        except OSError as error:
+            if not may_lack_room:
+                self._say(f"expected to keep the containers' output, got: {error}")
 
     def _await_end(self, agents: Iterable[str]) -> None:
         """Wait until the containers have ended; stop them where the orchestrator ended before it had told them."""
@@ -140,9 +146,6 @@ class Launch:
             self._engine.run("wait", *containers, timeout_s=_GONE_TIMEOUT_S)
         except EngineError:
             self._engine.run("stop", "--time", "3", *containers, timeout_s=_UP_TIMEOUT_S)
-
-    def _keep_output(self, container: str, path: Path) -> None:
-        path.write_text(self._engine.run("logs", container), encoding="utf-8")
 
     def _conclude(self, folder: RunDir, code: int | None, root: Path) -> int:
         if code is None:
@@ -175,7 +178,14 @@ def find_lab(scenario: Scenario, environ: Mapping[str, str], *, must: bool, debu
     """
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
-        engine = find_engine(environ)
+        scenario.llm.model.check_reach()
+    except ConfigError as error:
+        if must:
+            raise
+        console.print(f"runtime: local processes, since {error}")
+        return None
+    try:
+        engine = find_engine({**environ, KEY_VARIABLE: ""})  # the key is for nobody but the agents
         found = Launch(scenario, engine, Console(), debug=debug)
         found.check()
     except EngineError as error:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from agent.settings import CONDUCTOR
+from agent.settings import CONDUCTOR, KEY_VARIABLE
 from orchestrator import settings_load, timeline
 from orchestrator.layout import lay_out
-from orchestrator.roster import agents_of, container_site, service_of
+from orchestrator.roster import RECORDING_FILE, agents_of, container_site, service_of
 from orchestrator.run_dir import SCENARIO_FILE, RunDir
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
@@ -23,6 +23,8 @@ from protocols.errors import ConfigError, LabError
 CHAOS_ADDRESS = "chaos.control:8000"
 DOCUMENT_FILE = "document.jsonl"
 TOKEN_FILE = "control/token"  # noqa: S105 - the place of one
+KEY_IS_ELSEWHERE: Mapping[str, str] = MappingProxyType({KEY_VARIABLE: "with the agents"})
+"""For scenarios that are read where no key is: the agents' containers alone have it."""
 _CHAOS_GROUP = 0
 """Chaos has the token by its group: it runs as root, but without the right to read other people's files."""
 _TOKEN_BYTES = 32
@@ -66,11 +68,14 @@ def prepare(run_dir: Path, config: Path, owner: Owner, environ: Mapping[str, str
     """
     settled = config.resolve().parent == run_dir.resolve()
     layers = [settings_load.read_file(config)]
-    if not settled:
-        layers += _wishes(config, environ)
-    scenario = settings_load.build([*layers, *_composed(environ)], {})
+    layers += kept_recording(run_dir) if settled else _wishes(config, environ)
+    key = KEY_IS_ELSEWHERE if environ.get("FAILSTORM_KEY") else {}
+    scenario = settings_load.build([*layers, *_composed(environ)], key)
     if settled:
-        _compare(settings_load.build(layers, {}), scenario)
+        _compare(settings_load.build(layers, key), scenario)
+    scenario.llm.model.check_reach()
+    if scenario.llm.model.type == "openai" and not key:
+        raise ConfigError(f"{KEY_VARIABLE}: expected the key in the environment, from where the agents get it; set it")
     planned = timeline.plan(scenario)
     folder = RunDir(run_dir.name, run_dir)
     try:
@@ -80,7 +85,7 @@ def prepare(run_dir: Path, config: Path, owner: Owner, environ: Mapping[str, str
             (run_dir / name).mkdir(parents=True, exist_ok=True)
         if not settled:
             (run_dir / SCENARIO_FILE).write_text(scenario.to_yaml(), encoding="utf-8")
-            keep_document(scenario, run_dir)
+            keep_sources(scenario, run_dir)
         _lay_out(folder, scenario, planned)
         _hand_over(run_dir, owner)
         _write_token(run_dir / TOKEN_FILE, owner)
@@ -89,10 +94,24 @@ def prepare(run_dir: Path, config: Path, owner: Owner, environ: Mapping[str, str
     return scenario
 
 
-def keep_document(scenario: Scenario, run_dir: Path) -> None:
-    """Copy a document of the user's into ``run_dir``, where the orchestrator's container finds it."""
-    if scenario.storm.document != GENERATED:
-        shutil.copyfile(scenario.storm.document, run_dir / DOCUMENT_FILE)
+def keep_sources(scenario: Scenario, run_dir: Path) -> None:
+    """Copy the user's own document and recording into ``run_dir``, where containers find them; raises LabError."""
+    recording = scenario.llm.model.recording if scenario.llm.model.type == "replay" else None
+    document = None if scenario.storm.document == GENERATED else scenario.storm.document
+    for source, name in ((document, DOCUMENT_FILE), (recording, RECORDING_FILE)):
+        if source is not None:
+            try:
+                shutil.copyfile(source, run_dir / name)
+            except OSError as error:
+                raise LabError(
+                    f"expected to copy {source} to {run_dir}, got: {error.strerror}; make room or fix its rights"
+                ) from error
+
+
+def kept_recording(run_dir: Path) -> list[Layer]:
+    """The layer that names the recording in ``run_dir``, if there is one, by its path here."""
+    path = run_dir / RECORDING_FILE
+    return [settings_load.flag_layer("recording", "llm.model.recording", str(path))] if path.exists() else []
 
 
 def _wishes(config: Path, environ: Mapping[str, str]) -> list[Layer]:
@@ -138,6 +157,10 @@ def _clear(run_dir: Path) -> None:
 def _lay_out(folder: RunDir, scenario: Scenario, planned: Timeline) -> None:
     agents = agents_of(scenario, planned, folder.run_id, container_site(len(planned.agents)))
     lay_out(folder, agents)
+    recording = folder.path / RECORDING_FILE
+    if recording.exists():
+        for agent in agents:
+            shutil.copyfile(recording, folder.workspace(agent.node_id) / RECORDING_FILE)
     write_targets(
         folder.path,
         folder.run_id,

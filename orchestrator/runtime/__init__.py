@@ -30,6 +30,9 @@ class Runtime(Protocol):
     async def ended(self) -> Mapping[str, int]:
         """Agents that are not running, with the status they left: negative for a signal, else an exit code."""
 
+    def last_words(self, node: str) -> str:
+        """What an agent that gave up said of it, or where to read that."""
+
     async def stop(self) -> None:
         """End all agents; returns when none is left, or as few as can be."""
 

@@ -12,10 +12,12 @@ from typing import ClassVar
 import httpx
 
 from agent.settings import KEY_VARIABLE, AgentSettings
+from agent.story import last_word
 from chaos.faults import Record
 from chaos.schedule import Order
 from chaos.storm import acting_on
 from chaos.targets.process import ProcessTarget
+from orchestrator.reserve import hold_behind_end
 from orchestrator.run_dir import RunDir
 from orchestrator.runtime import admin_url
 from protocols.clock import Clock
@@ -24,6 +26,8 @@ from protocols.errors import LabError
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _POLL_S = 0.1
 _STOP_TIMEOUT_S = 3.0
+_LOG_BYTES = 32 * 1024
+"""Held on the disk for what an agent says, its last words above all."""
 _KILL_TIMEOUT_S = 5.0
 
 
@@ -84,6 +88,13 @@ class LocalRuntime:
         statuses = {node: process.poll() for node, process in self._processes.items()}
         return {node: status for node, status in statuses.items() if status is not None}
 
+    def last_words(self, node: str) -> str:
+        """The last line of its output, if it is one of an agent that gives up."""
+        path = self._run_dir.output(node)
+        said = path.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
+        begin = last_word(node)
+        return next((line.removeprefix(begin) for line in said if line.startswith(begin)), f"see {path}")
+
     async def _respawn(self, node: str) -> subprocess.Popen[bytes]:
         process = self._launch(node)
         await self._until_ready(node, self._clock.now() + 20.0)
@@ -95,6 +106,7 @@ class LocalRuntime:
         own = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
         environment = own | {"PYTHONPATH": path_of_python, "PYTHONUNBUFFERED": "1"} | dict(self._secrets)
         with self._run_dir.output(node).open("ab") as output:
+            hold_behind_end(output.fileno(), _LOG_BYTES)
             # A session of its own: Ctrl-C at the terminal reaches the orchestrator alone, which then ends the agents.
             # Spawned from the main thread, because the death signal follows the thread that spawned.
             self._processes[node] = subprocess.Popen(  # noqa: S603 - our own interpreter and module

@@ -42,11 +42,13 @@ class Ledger:
         self.false_suspicions = 0
         self.cpu_percent = math.nan
         self._clock_started = False
+        self._ordered: set[str] = set()
         self._held: dict[Pair, Detection] = {}
         self._settled: dict[Pair, Detection] = {}
         self._started: set[tuple[str, str]] = set()
         self._handlers: Mapping[str, Callable[[Event], None]] = {
             "t0": self._on_t0,
+            "order": self._on_order,
             "kill_call": self._on_kill_call,
             "fault_failed": self._on_fault_failed,
             "death": self._on_death,
@@ -103,7 +105,17 @@ class Ledger:
     def _on_t0(self, _event: Event) -> None:
         self._clock_started = True
 
+    def _on_order(self, event: Event) -> None:
+        """Chaos in another process tells of its kills when all are proven; until then the order speaks for them."""
+        for victim in event["victims"] if event["action"] == "inject" else ():
+            if victim not in self.killed:
+                self.killed[victim] = event["t"]
+                self._ordered.add(victim)
+
     def _on_kill_call(self, event: Event) -> None:
+        if event["victim"] in self._ordered:
+            self._ordered.remove(event["victim"])
+            self.killed[event["victim"]] = event["t"]
         self.killed.setdefault(event["victim"], event["t"])
         self.restarted.pop(event["victim"], None)
         self._settled = {pair: found for pair, found in self._settled.items() if pair[1] != event["victim"]}

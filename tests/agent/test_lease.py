@@ -43,6 +43,20 @@ async def test_silence_after_a_renewal_ends_the_lease_in_its_shorter_term() -> N
     assert clock.now() - last == pytest.approx(10, abs=1)
 
 
+async def test_a_busy_machine_does_not_stretch_the_lease() -> None:
+    """Sleeps that take twice as long as asked for count in full: 10 s are 10 s."""
+
+    class Busy(LoopClock):
+        async def sleep(self, duration_s: float) -> None:
+            await super().sleep(2 * duration_s)
+
+    lease = Lease(LEASE, Busy())
+    lease.renew()
+    began = asyncio.get_running_loop().time()
+    await lease.run_out()
+    assert asyncio.get_running_loop().time() - began == pytest.approx(10, abs=1)
+
+
 async def test_time_in_which_the_agent_itself_stood_still_does_not_count() -> None:
     """A process that was frozen for an hour gets the renewals of that hour when it goes on, not its end."""
 

@@ -142,8 +142,21 @@ def test_a_full_disk_is_an_error_of_the_lab(tmp_path: Path) -> None:
 def test_a_line_that_fits_only_in_part_is_an_error_too(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last bytes of a disk take half a line."""
     monkeypatch.setattr(os, "write", lambda _descriptor, payload: len(payload) // 2)
-    with pytest.raises(LabError, match=r"expected to append \d+ bytes .* wrote \d+; free the disk"):
+    with pytest.raises(LabError, match=r"expected to append to .* room for \d+ of \d+ bytes; free the disk"):
         journal.append("agent_start")
+
+
+def test_the_line_after_a_torn_one_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once there is room again, the journal says how the run ended."""
+    journal, write = Journal(path, "agent_1", 0, FixedClock()), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, payload: write(descriptor, payload[:10]))
+        with pytest.raises(LabError):
+            journal.append("answer")
+    journal.append("agent_stop")
+    journal.close()
+    torn, whole = path.read_text().splitlines()
+    assert (len(torn), json.loads(whole)["ev"]) == (10, "agent_stop")
 
 
 def test_observers_see_what_was_written_and_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The container lab in a checkout of its own, as a user would start it, and what is left of it on the engine."""
 
+import json
 import os
 import shutil
 import signal
@@ -46,13 +47,13 @@ class ContainerLab:
     engine: Engine
 
     @contextmanager
-    def run(self, *flags: str) -> Iterator[Lab]:
+    def run(self, *flags: str, **environment: str) -> Iterator[Lab]:
         """A run under way; its command is gone afterwards, its containers are the fixture's to take down."""
         (self.folder / "results" / "latest").unlink(missing_ok=True)  # of the test before
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "run", "--runtime", "docker", *PORTS, *flags],
             cwd=self.folder,
-            env=dict(self.engine.environ),
+            env=dict(self.engine.environ) | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -79,20 +80,27 @@ class ContainerLab:
 
     def states(self, role: str) -> dict[str, dict[str, Any]]:
         """Node or role → the engine's state of the container."""
+        filters = (f"com.docker.compose.project={PROJECT}", f"failstorm.role={role}")
+        containers = self.engine.run("ps", "-aq", *(f"--filter=label={label}" for label in filters)).split()
         found = {}
-        for container in self.engine.run(
-            "ps", "-aq", f"--filter=label=com.docker.compose.project={PROJECT}", f"--filter=label=failstorm.role={role}"
-        ).split():
-            shown = self.engine.run(
-                *(
-                    "inspect",
-                    "--format",
-                    '{{index .Config.Labels "failstorm.node"}} {{.State.Status}} {{.State.ExitCode}}',
-                ),
-                container,
-            ).split(" ")
-            found[shown[0] or role] = {"id": container, "status": shown[1], "exit_code": int(shown[2])}
+        for shown in json.loads(self.engine.run("inspect", *containers)) if containers else ():
+            state = shown["State"]
+            found[shown["Config"]["Labels"].get("failstorm.node", role)] = {
+                "id": shown["Id"],
+                "status": state["Status"],
+                "exit_code": state["ExitCode"],
+                "ended": state["FinishedAt"],
+                "environment": shown["Config"]["Env"],
+            }
         return found
+
+    def host_address(self) -> str:
+        """Of this machine, as containers reach it: host.docker.internal."""
+        return self.engine.run("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+
+    def environment_of(self, role: str) -> str:
+        """Of all containers of this role, as the engine keeps it."""
+        return json.dumps([state["environment"] for state in self.states(role).values()])
 
     def leftovers(self) -> list[str]:
         """Containers, networks and volumes of the project."""

@@ -48,7 +48,10 @@ class Lab:
         return [json.loads(line) for line in (self.run_dir / "journal.jsonl").read_text().splitlines()]
 
     def wait_for(self, wanted: Callable[[Event], bool], count: int = 1, timeout_s: float = 40) -> list[Event]:
-        """The first ``count`` journal events that are wanted; fails when they do not come in time or the lab ends."""
+        """The first ``count`` journal events that are wanted; fails when they do not come in time or the lab ends.
+
+        It says what the lab printed: a lab that was refused at its start writes no event at all.
+        """
         found: list[Event] = []
         tail: JournalTail | None = None
 
@@ -56,11 +59,15 @@ class Lab:
             nonlocal tail
             if tail is None and (self.folder / "results" / "latest").exists():
                 tail = JournalTail(self.run_dir)
+            ended = self.process.poll() is not None  # asked first, so that its last events are read
             found.extend(dict(event) for event in (tail.read_new() if tail else []) if wanted(dict(event)))
-            return len(found) >= count
+            return len(found) >= count or ended
 
-        if not self.wait_until(complete, timeout_s):
-            pytest.fail(f"expected {count} events, got {found} within {timeout_s} s")
+        self.wait_until(complete, timeout_s)
+        if len(found) < count:
+            if self.process.poll() is None:
+                pytest.fail(f"expected {count} events within {timeout_s} s, got {len(found)}: {found[-3:]}")
+            pytest.fail(f"expected {count} events, got {len(found)} before the lab ended: {self.finish(5)}")
         return found[:count]
 
     def wait_until(self, holds: Callable[[], bool], timeout_s: float) -> bool:

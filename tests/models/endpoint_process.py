@@ -18,12 +18,13 @@ _START_TIMEOUT_S = 20.0
 class EndpointProcess:
     """One running endpoint; a context that ends it."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, host: str = "127.0.0.1") -> None:
         self.port = next(port for port in range(23_900, 23_999) if free(port))
-        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self._url = f"http://{host}:{self.port}"
+        self.base_url = f"{self._url}/v1"
         self._log = log.open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.models.endpoint", str(self.port)],
+            [sys.executable, "-m", "tests.models.endpoint", host, str(self.port)],
             cwd=CHECKOUT,
             env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
             stdout=self._log,
@@ -53,9 +54,9 @@ class EndpointProcess:
     def switch(self, *faults: dict[str, Any], always: dict[str, Any] | None = None) -> None:
         """Set the next faults, and what comes after them; counts begin anew."""
         order = {"next": list(faults), "always": always}
-        httpx.post(f"http://127.0.0.1:{self.port}/faults", json=order, trust_env=False).raise_for_status()
+        httpx.post(f"{self._url}/faults", json=order, trust_env=False).raise_for_status()
 
     def seen(self) -> dict[str, int]:
         """What has come since the last switch."""
-        found: dict[str, int] = httpx.get(f"http://127.0.0.1:{self.port}/seen", trust_env=False).json()
+        found: dict[str, int] = httpx.get(f"{self._url}/seen", trust_env=False).json()
         return found
