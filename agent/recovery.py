@@ -1,5 +1,6 @@
 """What an agent does when its view of the living changes: re-publish, take over, adopt, reconnect."""
 
+import random
 from collections.abc import Callable, Sequence
 
 from agent.exchange import Exchange
@@ -8,6 +9,7 @@ from agent.journal import Journal
 from agent.membership import noticed_within_s
 from agent.mesh import LinkReason, MeshNetwork
 from agent.ranking import rank
+from agent.retries import Backoff
 from agent.roles import Roles
 from agent.settings import AgentSettings
 from agent.tasks import TaskOwner
@@ -17,7 +19,7 @@ from protocols.errors import ProtocolError
 from protocols.message import Cause
 
 _LINK_ATTEMPTS = 5
-_LINK_BACKOFF_S = 0.1
+_FIRST_LINK_BACKOFF_S, _LONGEST_LINK_BACKOFF_S = 0.1, 1.6
 _SPREAD_S = 1.0
 """What news of a suspicion may take to reach everybody."""
 
@@ -78,6 +80,7 @@ class RecoveryHandler:
         self._journal = journal
         self._spawn = spawn
         self._is_alive = is_alive
+        self._rng = random.Random(f"{settings.seed}|{settings.node_id}|links")  # noqa: S311 - a jitter, not a secret
         self._linking: dict[str, None] = {}
         self._unlinkable: dict[str, None] = {}
         # Who has linked to this agent for want of its own neighbours → those neighbours.
@@ -111,6 +114,7 @@ class RecoveryHandler:
     def on_restore(self, peer: str, *, restarted: bool) -> None:
         """``peer`` is held for alive again: give back what others stood in for."""
         if restarted:
+            self._leaning.pop(peer, None)  # the new process will say what it lacks
             self._tasks.reborn(peer)
         self._roles.review_adoption(TOOLS)
         if self._settings.recovery.reconnect:
@@ -118,11 +122,12 @@ class RecoveryHandler:
 
     def on_replace(self, peer: str) -> None:
         """``peer`` died and came back before anybody missed it: what the old process was doing is lost all the same."""
+        self._leaning.pop(peer, None)
         self._tasks.reborn(peer)
         self._lose(peer)
         self._mesh.unlink(peer)
         if self._settings.recovery.reconnect:
-            self._relink("rejoin", None)
+            self._relink("rejoin", Cause(victim=peer, request="edge"))
 
     def on_linked(self, peer: str, missing: Sequence[str], cause: Cause | None) -> None:
         """``peer``, whose neighbours ``missing`` are dead, has linked to this agent: link back, or nobody may probe it.
@@ -138,7 +143,6 @@ class RecoveryHandler:
         self._relink("rejoin" if cause is None else "repair", cause)
 
     def _lose(self, peer: str) -> None:
-        self._leaning.pop(peer, None)
         self._unlinkable.pop(peer, None)
         self._exchange.peer_lost(peer)
         if self._settings.recovery.takeover:
@@ -155,7 +159,12 @@ class RecoveryHandler:
     def _wanted(self) -> tuple[str, ...]:
         settings, alive = self._settings, self._roles.alive()
         own = replacements(settings.topology, settings.node_id, settings.neighbours, self._roster, alive)
-        leaning = (peer for peer, missing in self._leaning.items() if not all(name in alive for name in missing))
+        # A suspicion may be wrong, and whoever was wrongly suspected goes on leaning without a word.
+        leaning = (
+            peer
+            for peer, missing in self._leaning.items()
+            if peer in alive and not all(name in alive for name in missing)
+        )
         return tuple(dict.fromkeys((*own, *leaning)))
 
     def _give_back(self) -> None:
@@ -165,15 +174,19 @@ class RecoveryHandler:
                 self._mesh.unlink(peer)
 
     async def _link(self, peer: str, reason: LinkReason, cause: Cause | None) -> None:
+        backoff = Backoff(_FIRST_LINK_BACKOFF_S, _LONGEST_LINK_BACKOFF_S, self._rng)
         try:
             for attempt in range(_LINK_ATTEMPTS):
                 if peer in self._mesh.links or not self._is_alive(peer):
                     return
+                if attempt and not self._exchange.budget.spend(self._clock.now()):
+                    await self._clock.sleep(backoff.next_s())
+                    continue
                 try:
                     await self._mesh.link(peer, reason, cause)
                 except ProtocolError:
                     self._mesh.broke(peer)
-                    await self._clock.sleep(_LINK_BACKOFF_S * 2**attempt)
+                    await self._clock.sleep(backoff.next_s())
                 else:
                     self._give_back()  # whom it stands in for may have come back meanwhile
                     return

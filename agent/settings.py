@@ -65,6 +65,8 @@ class RecoverySettings(_Frozen):
     """Take over the tasks of a dead owner, those under way and those to come."""
     adopt: bool = True
     """Adopt a tool that no live agent has."""
+    retry_budget: bool = True
+    """Pay for everything that is tried again out of a token bucket, so that retries cannot outgrow the work."""
 
 
 class ModelSettings(_Frozen):

@@ -30,6 +30,8 @@ from protocols.errors import ConfigError, FailstormError
 MODE = "tcp"
 JUDGED = "json"
 _SEED = 1
+_STEP_WORK_MS = 200.0
+"""As at full length, so that requests are under way on the victims; scaled, most storms would find them idle."""
 _MARK = "storms last measured"
 
 
@@ -72,9 +74,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def planned(protocol: str, repeats: int, duration_s: float) -> Plan:
-    """The storms: the default scenario, shortened, seed after seed; raises ConfigError for what cannot be run."""
+    """The storms: the default scenario but for its length, seed after seed; raises ConfigError for what cannot be run."""
     base = Scenario.model_validate(
-        {"scenario": {"protocol": protocol, "duration": duration_s, "seed": _SEED}, "detector": {"mode": MODE}}
+        {
+            "scenario": {"protocol": protocol, "duration": duration_s, "step_work_ms": _STEP_WORK_MS, "seed": _SEED},
+            "detector": {"mode": MODE},
+        }
     ).to_mapping()
     seeds = tuple(range(_SEED, _SEED + repeats))
     slots = tuple(Slot(block=seed, arm=protocol, protocol=protocol, mode=MODE, seed=seed) for seed in seeds)

@@ -96,6 +96,8 @@ class Alive(Row):
 
     ev = "alive"
     peer: str
+    peer_inc: int
+    """Under which incarnation it is back."""
 
 
 @dataclass(frozen=True)

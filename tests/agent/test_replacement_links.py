@@ -8,7 +8,7 @@ import networkx as nx
 import pytest
 from pydantic import JsonValue
 
-from agent.membership import News
+from agent.membership import RESTART_STEP, News
 from agent.recovery import most_links, replacements
 from orchestrator.topology import neighbours, node_names
 from tests.agent.lab import Lab
@@ -92,6 +92,26 @@ async def test_a_link_made_in_return_is_given_back_when_the_missing_are_back(mak
         for agent in agents:
             if agent is not agents[2]:
                 assert sorted(agent.mesh.links) == sorted(agent.settings.neighbours)
+
+
+async def test_a_wrong_suspicion_costs_nobody_the_link_in_return(make_lab: MakeLab) -> None:
+    """Who leans on this agent goes on probing it, and is probed again as soon as it is held for alive."""
+    async with make_lab(agent_count=8, topology="mesh") as lab:
+        a = lab.observer()
+        a.hear(News("agent_3", 0, alive=False))
+        body: dict[str, JsonValue] = {"news": [], "missing": ["agent_3"]}
+        a.adapter.inbox.put_nowait(lab.message("agent_5", "agent_1", "hello", body))
+        await asyncio.sleep(0.1)
+        assert "agent_5" in a.mesh.links
+        a.hear(News("agent_5", 0, alive=False))
+        assert "agent_5" not in a.mesh.links
+        a.hear(News("agent_5", 1, alive=True))
+        await asyncio.sleep(0.1)
+        assert "agent_5" in a.mesh.links
+        # A new process says itself what it lacks.
+        a.hear(News("agent_5", RESTART_STEP, alive=True))
+        await asyncio.sleep(0.1)
+        assert "agent_5" not in a.mesh.links
 
 
 async def test_without_reconnect_no_link_is_made_in_return(make_lab: MakeLab) -> None:
