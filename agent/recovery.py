@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from agent.exchange import Exchange
 from agent.heartbeat import Spawn
 from agent.journal import Journal
+from agent.links import most_links, replacements
 from agent.membership import noticed_within_s
 from agent.mesh import LinkReason, MeshNetwork
-from agent.ranking import rank
 from agent.retries import Backoff
 from agent.roles import Roles
 from agent.settings import AgentSettings
@@ -22,38 +22,6 @@ _LINK_ATTEMPTS = 5
 _FIRST_LINK_BACKOFF_S, _LONGEST_LINK_BACKOFF_S = 0.1, 1.6
 _SPREAD_S = 1.0
 """What news of a suspicion may take to reach everybody."""
-
-
-def replacements(
-    topology: str, me: str, neighbours: Sequence[str], roster: Sequence[str], alive: Sequence[str]
-) -> tuple[str, ...]:
-    """The links that ``me`` should hold, given who is alive: its live neighbours, and one stand-in for each dead one.
-
-    ``ring``: the next living node on either side. ``star``: the first living node of the roster is the hub, the
-    others are its leaves. Otherwise the stand-ins are the next living nodes, not linked yet, on one hashed circle of
-    all (as the successors in Chord): so nobody stands in for more than it has neighbours itself. With a full mesh
-    nothing is left to choose. Roster order in, deterministic order out.
-    """
-    living = [name for name in roster if name in alive or name == me]
-    if topology == "star":
-        hub = living[0]
-        return tuple(name for name in living if name != me) if hub == me else (hub,)
-    if topology == "ring":
-        place = living.index(me)
-        around = (living[place - 1], living[(place + 1) % len(living)])
-        return tuple(dict.fromkeys(name for name in around if name != me))
-    wanted = [name for name in neighbours if name in living]
-    circle = rank("circle", living)
-    place = circle.index(me)
-    free = [name for name in (*circle[place + 1 :], *circle[:place]) if name not in wanted]
-    return (*wanted, *free[: len(neighbours) - len(wanted)])
-
-
-def most_links(topology: str, neighbours: Sequence[str], roster: Sequence[str]) -> int:
-    """The most links that any node comes to hold: in a mesh as many for others as it has neighbours itself."""
-    if topology == "ring":
-        return 2
-    return len(roster) - 1 if topology == "star" else min(2 * len(neighbours), len(roster) - 1)
 
 
 class RecoveryHandler:
@@ -158,7 +126,9 @@ class RecoveryHandler:
 
     def _wanted(self) -> tuple[str, ...]:
         settings, alive = self._settings, self._roles.alive()
-        own = replacements(settings.topology, settings.node_id, settings.neighbours, self._roster, alive)
+        own = replacements(
+            settings.topology, settings.node_id, settings.neighbours, self._roster, alive, settings.edges
+        )
         # A suspicion may be wrong, and whoever was wrongly suspected goes on leaning without a word.
         leaning = (
             peer

@@ -119,6 +119,8 @@ class AgentSettings(_Frozen):
     conductor: Member
     topology: str
     neighbours: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...] = ()
+    """All of them, where the topology is the user's own and no rule tells them."""
     replication: int
     step_work_ms: float
     task_deadline_s: float

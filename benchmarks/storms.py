@@ -74,7 +74,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def planned(protocol: str, repeats: int, duration_s: float) -> Plan:
-    """The storms: the default scenario but for its length, seed after seed; raises ConfigError for what cannot be run."""
+    """The storms: the default scenario but for its length, seed after seed; raises ConfigError where it cannot be."""
     base = Scenario.model_validate(
         {
             "scenario": {"protocol": protocol, "duration": duration_s, "step_work_ms": _STEP_WORK_MS, "seed": _SEED},

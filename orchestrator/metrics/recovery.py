@@ -54,8 +54,9 @@ def recovery_ms(evidence: Evidence) -> Value:
     """First acknowledged protocol message that repairs an edge or a request which the kill broke, minus T0.
 
     Such a message carries cause = (victim, request) and was sent after its sender suspected that victim, while it was
-    dead, or learned that it had been restarted before anybody here missed it. ``by`` says whether it went over a link that existed (``reroute``) or over a new one (``reconnect``). A step
-    that an agent does itself after all is no message. Null with ``censored_at_ms`` when there is none.
+    dead, or learned that it had been restarted before anybody here missed it. ``by`` says whether it went over a link
+    that existed (``reroute``) or over a new one (``reconnect``). A step that an agent does itself after all is no
+    message. Null with ``censored_at_ms`` when there is none.
     """
     if reason := unstruck(evidence):
         return null(reason)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.exchange import Step, StepFailedError
+from agent.links import replacements
 from agent.membership import RESTART_STEP, News
-from agent.recovery import replacements
 from tests.agent.lab import Lab, Topology, neighbours
 from tests.agent.specimen import Agent
 

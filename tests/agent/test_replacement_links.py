@@ -8,8 +8,8 @@ import networkx as nx
 import pytest
 from pydantic import JsonValue
 
+from agent.links import most_links, replacements
 from agent.membership import RESTART_STEP, News
-from agent.recovery import most_links, replacements
 from orchestrator.topology import neighbours, node_names
 from tests.agent.lab import Lab
 
@@ -41,6 +41,41 @@ def test_after_any_storm_everybody_is_probed_and_the_survivors_hang_together(age
         assert min(degree for _, degree in graph.in_degree()) > 0, f"seed {seed}"
         bound = most_links("mesh", own["agent_1"], tuple(own))
         assert max(degree for _, degree in graph.out_degree()) <= bound, f"seed {seed}"
+
+
+def test_a_topology_of_ones_own_is_held_together_wherever_it_is_cut() -> None:
+    """A tree falls apart with every inner node; whoever dies, the links that the survivors want connect them all."""
+    for seed in SEEDS:
+        names = node_names(14)
+        tree = nx.random_labeled_tree(14, seed=seed)
+        edges = [(names[one], names[other]) for one, other in tree.edges]
+        own = {name: tuple(names[other] for other in tree[place]) for place, name in enumerate(names)}
+        dead = Random(seed).sample(names, 1 + seed % 9)
+        alive = [name for name in names if name not in dead]
+        graph: nx.Graph[str] = nx.Graph()
+        graph.add_nodes_from(alive)
+        for me in alive:
+            links = replacements("file", me, own[me], names, alive, edges)
+            assert len(set(links)) == len(links)
+            assert me not in links
+            assert set(links) <= set(alive)
+            graph.add_edges_from((me, peer) for peer in links)
+        assert nx.is_connected(graph), f"seed {seed}"
+
+
+async def test_agents_mend_a_topology_of_their_own(make_lab: MakeLab) -> None:
+    """Two triangles that one agent joins: when it dies, each side finds the other."""
+    edges = [("agent_1", "agent_2"), ("agent_2", "agent_3"), ("agent_3", "agent_4"), ("agent_4", "agent_5")]
+    edges += [("agent_1", "agent_3"), ("agent_3", "agent_5")]
+    async with make_lab(agent_count=5, topology="file", edges=edges) as lab:
+        agents = await lab.alive()
+        lab.kill(agents[2])
+        await asyncio.sleep(6)
+        graph: nx.Graph[str] = nx.Graph()
+        for agent in agents[:2] + agents[3:]:
+            graph.add_edges_from((agent.settings.node_id, peer) for peer in agent.mesh.links)
+        assert sorted(graph) == ["agent_1", "agent_2", "agent_4", "agent_5"]
+        assert nx.is_connected(graph)
 
 
 @pytest.mark.parametrize("seed", range(4))
