@@ -9,6 +9,7 @@ from agent.journal import Journal
 from agent.links import most_links, replacements
 from agent.membership import noticed_within_s
 from agent.mesh import LinkReason, MeshNetwork
+from agent.replication import Replication
 from agent.retries import Backoff
 from agent.roles import Roles
 from agent.settings import AgentSettings
@@ -34,6 +35,7 @@ class RecoveryHandler:
         roles: Roles,
         exchange: Exchange,
         tasks: TaskOwner,
+        replication: Replication,
         clock: Clock,
         journal: Journal,
         spawn: Spawn,
@@ -44,6 +46,7 @@ class RecoveryHandler:
         self._roles = roles
         self._exchange = exchange
         self._tasks = tasks
+        self._replication = replication
         self._clock = clock
         self._journal = journal
         self._spawn = spawn
@@ -78,20 +81,19 @@ class RecoveryHandler:
         if self._settings.recovery.reconnect:
             self._relink("repair", Cause(victim=peer, request="edge"))
         self._mesh.unlink(peer)
+        self._replication.review()
 
     def on_restore(self, peer: str, *, restarted: bool) -> None:
         """``peer`` is held for alive again: give back what others stood in for."""
         if restarted:
-            self._leaning.pop(peer, None)  # the new process will say what it lacks
-            self._tasks.reborn(peer)
+            self._reborn(peer)
         self._roles.review_adoption(TOOLS)
         if self._settings.recovery.reconnect:
             self._relink("rejoin", None)
 
     def on_replace(self, peer: str) -> None:
         """``peer`` died and came back before anybody missed it: what the old process was doing is lost all the same."""
-        self._leaning.pop(peer, None)
-        self._tasks.reborn(peer)
+        self._reborn(peer)
         self._lose(peer)
         self._mesh.unlink(peer)
         if self._settings.recovery.reconnect:
@@ -109,6 +111,12 @@ class RecoveryHandler:
         if cause is not None and self._is_alive(cause.victim):
             cause = None  # nothing that this agent knows of is broken
         self._relink("rejoin" if cause is None else "repair", cause)
+
+    def _reborn(self, peer: str) -> None:
+        """``peer`` is a new process: it will say itself what it lacks, and has copied nothing."""
+        self._leaning.pop(peer, None)
+        self._tasks.reborn(peer)
+        self._replication.reborn(peer)
 
     def _lose(self, peer: str) -> None:
         self._unlinkable.pop(peer, None)
