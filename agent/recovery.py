@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 
+from agent.batch import SuspicionBatch
 from agent.exchange import Exchange
 from agent.heartbeat import Spawn
 from agent.journal import Journal
@@ -52,6 +53,7 @@ class RecoveryHandler:
         self._spawn = spawn
         self._is_alive = is_alive
         self._rng = random.Random(f"{settings.seed}|{settings.node_id}|links")  # noqa: S311 - a jitter, not a secret
+        self._batch = SuspicionBatch()
         self._linking: dict[str, None] = {}
         self._unlinkable: dict[str, None] = {}
         # Who has linked to this agent for want of its own neighbours → those neighbours.
@@ -75,29 +77,45 @@ class RecoveryHandler:
         return tuple(name for name in self._settings.neighbours if not self._is_alive(name))
 
     def on_suspect(self, peer: str) -> None:
-        """``peer`` is held for dead: repair what its death broke."""
-        self._lose(peer)
-        self._roles.review_adoption(TOOLS)
-        if self._settings.recovery.reconnect:
-            self._relink("repair", Cause(victim=peer, request="edge"))
-        self._mesh.unlink(peer)
-        self._replication.review()
+        """``peer`` is held for dead: repair what its death broke, together with what other deaths have."""
+        if not self._settings.recovery.batch:
+            self._repair((peer,))
+        elif (due := self._batch.add(peer, self._clock.now())) is not None:
+            self._spawn(self._repair_at(due))
+
+    async def _repair_at(self, due: float) -> None:
+        await self._clock.sleep(due - self._clock.now())
+        self._repair(self._batch.take(self._clock.now()))
+
+    def _repair(self, victims: Sequence[str]) -> None:
+        """One pass over everything that these deaths broke."""
+        for peer in victims:
+            self._lose(peer)
+        if victims:
+            self._roles.review_adoption(TOOLS)
+            if self._settings.recovery.reconnect:
+                self._relink("repair", [Cause(victim=peer, request="edge") for peer in victims])
+            for peer in victims:
+                self._mesh.unlink(peer)
+            self._replication.review()
 
     def on_restore(self, peer: str, *, restarted: bool) -> None:
         """``peer`` is held for alive again: give back what others stood in for."""
+        self._repair(self._batch.take(self._clock.now()))
         if restarted:
             self._reborn(peer)
         self._roles.review_adoption(TOOLS)
         if self._settings.recovery.reconnect:
-            self._relink("rejoin", None)
+            self._relink("rejoin", ())
 
     def on_replace(self, peer: str) -> None:
         """``peer`` died and came back before anybody missed it: what the old process was doing is lost all the same."""
+        self._repair(self._batch.take(self._clock.now()))
         self._reborn(peer)
         self._lose(peer)
         self._mesh.unlink(peer)
         if self._settings.recovery.reconnect:
-            self._relink("rejoin", Cause(victim=peer, request="edge"))
+            self._relink("rejoin", [Cause(victim=peer, request="edge")])
 
     def on_linked(self, peer: str, missing: Sequence[str], cause: Cause | None) -> None:
         """``peer``, whose neighbours ``missing`` are dead, has linked to this agent: link back, or nobody may probe it.
@@ -110,7 +128,7 @@ class RecoveryHandler:
         self._leaning[peer] = tuple(missing)
         if cause is not None and self._is_alive(cause.victim):
             cause = None  # nothing that this agent knows of is broken
-        self._relink("rejoin" if cause is None else "repair", cause)
+        self._relink("rejoin" if cause is None else "repair", () if cause is None else [cause])
 
     def _reborn(self, peer: str) -> None:
         """``peer`` is a new process: it will say itself what it lacks, and has copied nothing."""
@@ -124,12 +142,14 @@ class RecoveryHandler:
         if self._settings.recovery.takeover:
             self._tasks.take_over(peer, self._unnoticed_s)
 
-    def _relink(self, reason: LinkReason, cause: Cause | None) -> None:
-        for peer in self._wanted():
-            if peer not in self._mesh.links and peer not in self._linking:
-                self._linking[peer] = None
-                self._unlinkable.pop(peer, None)
-                self._spawn(self._link(peer, reason, cause))
+    def _relink(self, reason: LinkReason, causes: Sequence[Cause]) -> None:
+        """Make the links that are wanted and not there, each for one of these causes, if there are any."""
+        missing = [peer for peer in self._wanted() if peer not in self._mesh.links and peer not in self._linking]
+        for place, peer in enumerate(missing):
+            self._linking[peer] = None
+            self._unlinkable.pop(peer, None)
+            cause = causes[place % len(causes)] if causes else None
+            self._spawn(self._link(peer, reason, cause))
         self._give_back()
 
     def _wanted(self) -> tuple[str, ...]:

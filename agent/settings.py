@@ -67,6 +67,8 @@ class RecoverySettings(_Frozen):
     """Adopt a tool that no live agent has."""
     retry_budget: bool = True
     """Pay for everything that is tried again out of a token bucket, so that retries cannot outgrow the work."""
+    batch: bool = False
+    """Repair what many deaths at once have broken in one pass."""
     replicate: bool = True
     """Copy shards that have too few live holders, and what a restarted agent has lost."""
     replicate_bytes_per_s: float = Field(1_000_000, gt=0)
