@@ -152,6 +152,7 @@ class Node:
         self._tasks = TaskOwner(settings, self._mesh, self._roles, exchange, self._workspace, clock, journal, spawn)
         self._replication = Replication(settings, self._mesh, self._roles, self._worker.shelves, clock, journal, spawn)
         self._replication.plan = lambda: self._plan
+        self._heartbeat.observed = self._replication.observed
         self._heartbeat.recovery = RecoveryHandler(
             settings,
             self._mesh,

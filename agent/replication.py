@@ -1,7 +1,7 @@
 """Copies shards that have too few live holders, and what a restarted agent has lost, over the protocol under test."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import JsonValue, ValidationError
 
@@ -11,7 +11,8 @@ from agent.journal import Journal
 from agent.library import Shelves
 from agent.mesh import MeshNetwork
 from agent.parts import Assembly, split
-from agent.replicas import copies, source_of
+from agent.prediction import RiskLedger
+from agent.replicas import Copy, copies, source_of
 from agent.roles import Roles
 from agent.settings import AgentSettings
 from agent.workspace import Broadcast
@@ -21,6 +22,8 @@ from protocols.message import Message, Traffic
 
 _SETTLE_S = 1.0
 """From a change of the view to the copies: news must have spread, and a wrong suspicion may be taken back."""
+_DOUBT_S = 10.0
+"""How long a warning is believed."""
 _PART_BYTES = 64_000
 _REPLY_S = 2.0
 _ROUNDS = 5
@@ -53,11 +56,15 @@ class Replication:
         self._clock = clock
         self._journal = journal
         self._spawn = spawn
+        self._risks = RiskLedger()
+        # Who was said to be at risk → until when that is believed.
+        self._doubted_until: dict[str, float] = {}
         self._awaited: dict[str, asyncio.Future[Message]] = {}
         self._reviewing = False
         mesh.on("fetch", self._on_fetch)
         mesh.on("copy", self._on_copy)
         mesh.on("holding", self._on_holding)
+        mesh.on("risk", self._on_risk)
 
     def review(self) -> None:
         """The view of the living has changed, or this agent has just come back: see to it, in a moment."""
@@ -65,9 +72,32 @@ class Replication:
             self._reviewing = True
             self._spawn(self._until_replicated())
 
+    def observed(self, peer: str, taken_s: float) -> None:
+        """A probe of ``peer`` took so long: where that makes it likely to fail, have its shards copied beforehand."""
+        if self._settings.recovery.predict and self._risks.add(peer, taken_s):
+            self._journal.append("at_risk", peer=peer)
+            # All who notice name the same agents, so each shard is copied once.
+            for target in dict.fromkeys(copy.target for copy in self._planned([peer])):
+                if target == self._me:
+                    self._doubt(peer)
+                else:
+                    message = self._mesh.message(target, "risk", Traffic.RESUME, {"peer": peer})
+                    self._spawn(self._send(message))
+
+    def _doubt(self, peer: str) -> None:
+        self._doubted_until[peer] = self._clock.now() + _DOUBT_S
+        self.review()
+
+    async def _on_risk(self, message: Message) -> None:
+        peer = message.body.get("peer")
+        if isinstance(peer, str) and peer in self._settings.peers and self._settings.recovery.predict:
+            self._doubt(peer)
+
     def reborn(self, peer: str) -> None:
         """``peer`` is a new process: it holds its own shards at most, and knows of no copy."""
         self._shelves.forget(peer)
+        self._risks.forget(peer)
+        self._doubted_until.pop(peer, None)
         extra = self._shelves.copied
         if extra and self._settings.recovery.replicate:
             self._spawn(self._tell(peer, self._me, extra))
@@ -106,8 +136,12 @@ class Replication:
             living = [name for name in alive if name in names and name != self._me]
             if self._me in names and shard not in self._shelves.store.shards and living:
                 found.append((shard, source_of(shard, self._me, living, settings.seed)))
-        planned = copies(holders, alive, settings.replication, settings.seed)
-        return found + [(copy.shard, copy.source) for copy in planned if copy.target == self._me]
+        doubtful = [peer for peer, until in self._doubted_until.items() if self._clock.now() < until]
+        return found + [(copy.shard, copy.source) for copy in self._planned(doubtful) if copy.target == self._me]
+
+    def _planned(self, doubtful: Sequence[str]) -> list[Copy]:
+        settings = self._settings
+        return copies(self._shelves.holders(), self._roles.alive(), settings.replication, settings.seed, doubtful)
 
     async def _copy(self, shard: int, source: str) -> bool:
         began = self._clock.now()

@@ -73,6 +73,8 @@ class RecoverySettings(_Frozen):
     """Copy shards that have too few live holders, and what a restarted agent has lost."""
     replicate_bytes_per_s: float = Field(1_000_000, gt=0)
     """At most so much does one agent fetch."""
+    predict: bool = False
+    """Copy the shards of peers whose probes have become slow before they fail; needs ``replicate``."""
 
 
 class ModelSettings(_Frozen):
