@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from benchmarks.results import Measured
-from orchestrator.events.agents import Repair
 from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import quantile, to_ms
+from orchestrator.metrics.recovery import repairs
 
 MAX_DETECTION_P95_MS = 100.0
 MAX_RECOVERY_MS = 250.0
@@ -90,7 +90,7 @@ def read(evidence: Evidence, content: Mapping[str, Any]) -> StormRun:
         floor_ms=content["harness_floor_ms"],
         detection_ms=list(_linked(evidence, content["detection_ms"])),
         recovery_ms=content["recovery_ms"],
-        repaired_ms=list(_repaired(evidence)),
+        repaired_ms=_repaired(evidence),
         agreement_ms=content["agreement_ms"],
         lost_tasks=content["lost_tasks"],
         before=_counted(success.get("pre")),
@@ -115,14 +115,10 @@ def _linked(evidence: Evidence, detection: Mapping[str, Any] | None) -> Iterator
                 yield found.get((survivor, victim))
 
 
-def _repaired(evidence: Evidence) -> Iterator[float]:
-    """When each request that a victim had was acknowledged by another, ms since T0."""
-    seen: dict[tuple[str, tuple[str, str]], None] = {}
-    for repair in evidence.rows(Repair):
-        key = (repair.node, repair.cause)
-        if repair.kind == "request" and repair.cause[0] in evidence.victims and key not in seen:
-            seen[key] = None
-            yield to_ms(repair.t)
+def _repaired(evidence: Evidence) -> list[float]:
+    """When each request that a victim had, or whose task it had, was acknowledged by another, ms since T0."""
+    found = [repair for link in ("warm", "new") for repair in repairs(evidence, link)]
+    return sorted(to_ms(repair.t) for repair in found if repair.kind != "edge")
 
 
 def figures(storms: Storms) -> list[Figure]:

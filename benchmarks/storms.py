@@ -16,6 +16,7 @@ from benchmarks.storm_results import LEAST_STORMS, Figure, Storms, broken_bounds
 from benchmarks.tables import Table, lines, rich
 from orchestrator import host, journal
 from orchestrator.compare import files, plan
+from orchestrator.compare.command import stopped
 from orchestrator.compare.conduct import conduct
 from orchestrator.compare.plan import Plan, Slot
 from orchestrator.compare.player import Player
@@ -23,11 +24,12 @@ from orchestrator.compare.progress import Display
 from orchestrator.compare.state import State, scan
 from orchestrator.evidence import Evidence
 from orchestrator.run_dir import write_atomically
-from orchestrator.scenario import Scenario
+from orchestrator.settings_load import Layer, build
 from protocols.clock import MonotonicClock
 from protocols.errors import ConfigError, FailstormError
 
 MODE = "tcp"
+PREFIX = "bench-storms-"
 JUDGED = "json"
 _SEED = 1
 _STEP_WORK_MS = 200.0
@@ -64,7 +66,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=LEAST_STORMS, help="storms, one a seed (%(default)s)")
     parser.add_argument("--duration", type=float, default=16.0, help="of each, in s (%(default)s)")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="(%(default)s)")
-    parser.add_argument("--id", default="json", help="go on with, or begin, the folder bench-storms-<ID> (%(default)s)")
+    parser.add_argument("--id", help=f"the folder {PREFIX}<ID>; default: the one that was stopped, or a new one")
     parser.add_argument("--report", action="store_true", help="run nothing; show what there is")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table between its marks in this file")
     options = parser.parse_args(arguments)
@@ -75,12 +77,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def planned(protocol: str, repeats: int, duration_s: float) -> Plan:
     """The storms: the default scenario but for its length, seed after seed; raises ConfigError where it cannot be."""
-    base = Scenario.model_validate(
-        {
-            "scenario": {"protocol": protocol, "duration": duration_s, "step_work_ms": _STEP_WORK_MS, "seed": _SEED},
-            "detector": {"mode": MODE},
-        }
-    ).to_mapping()
+    storm = {"protocol": protocol, "duration": duration_s, "step_work_ms": _STEP_WORK_MS, "seed": _SEED}
+    layer = Layer("the benchmark", {"scenario": storm, "detector": {"mode": MODE}})
+    base = build([layer]).to_mapping()
     seeds = tuple(range(_SEED, _SEED + repeats))
     slots = tuple(Slot(block=seed, arm=protocol, protocol=protocol, mode=MODE, seed=seed) for seed in seeds)
     return Plan(
@@ -92,8 +91,9 @@ def planned(protocol: str, repeats: int, duration_s: float) -> Plan:
 def have_stormed(options: argparse.Namespace, console: Console) -> Storms:
     """Run what is missing of the plan, and read everything; raises FailstormError."""
     wished = planned(options.protocol, options.repeats, options.duration)
-    root = options.results_dir / f"bench-storms-{options.id}"
+    root = _folder(options, wished)
     root.mkdir(parents=True, exist_ok=True)
+    plan.save(wished, root)
     state = scan(wished, root)
     if not options.report:
         with files.locked(root, console.print) as held, Display(wished, console, MonotonicClock()) as display:
@@ -103,7 +103,15 @@ def have_stormed(options: argparse.Namespace, console: Console) -> Storms:
     return storms
 
 
-def _read(wished: plan.Plan, state: State) -> Storms:
+def _folder(options: argparse.Namespace, wished: Plan) -> Path:
+    results: Path = options.results_dir
+    if options.id is not None:
+        return results / f"{PREFIX}{options.id}"
+    unfinished = stopped(results, wished, PREFIX)
+    return unfinished[0] if unfinished is not None else results / f"{PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+def _read(wished: Plan, state: State) -> Storms:
     runs = []
     for run in state.done.values():
         evidence = Evidence.from_events(journal.load(run.path / journal.MERGED_FILE))

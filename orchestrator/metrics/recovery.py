@@ -9,7 +9,7 @@ from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null, spread, to_ms, unstruck
 
 
-def _repairs(evidence: Evidence, link: str) -> list[Repair]:
+def repairs(evidence: Evidence, link: str) -> list[Repair]:
     """The first acknowledgement of each repair over such a link, one per sender and cause, in the order of time.
 
     A cause alone is a claim: a repair counts only when its sender's last suspicion of that victim, before the
@@ -60,8 +60,8 @@ def recovery_ms(evidence: Evidence) -> Value:
     """
     if reason := unstruck(evidence):
         return null(reason)
-    found = [("reroute", repair) for repair in _repairs(evidence, "warm")]
-    found += [("reconnect", repair) for repair in _repairs(evidence, "new")]
+    found = [("reroute", repair) for repair in repairs(evidence, "warm")]
+    found += [("reconnect", repair) for repair in repairs(evidence, "new")]
     if not found:
         return _none_repaired(evidence, "repair")
     by, first = min(found, key=lambda item: item[1].t)
@@ -72,7 +72,7 @@ def recovery_ms(evidence: Evidence) -> Value:
 def _spread_of(evidence: Evidence, link: str, what: str) -> Value:
     if reason := unstruck(evidence):
         return null(reason)
-    found = _repairs(evidence, link)
+    found = repairs(evidence, link)
     if not found:
         return _none_repaired(evidence, what)
     return Value(spread([repair.t for repair in found]))

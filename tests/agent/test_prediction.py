@@ -21,9 +21,9 @@ def test_two_late_probes_of_three_are_a_risk_and_two_on_time_end_it() -> None:
     assert not any(ledger.add("a", 0.002) for _ in range(10))
     assert [ledger.add("a", taken) for taken in (0.2, 0.002, 0.002)] == [False] * 3
     assert [ledger.add("a", taken) for taken in (0.2, 0.002, 0.2, 0.2)] == [False, False, True, False]
-    assert ledger.at_risk == ("a",)
+    assert list(ledger.at_risk) == ["a"]
     assert [ledger.add("a", 0.002) for _ in range(2)] == [False] * 2
-    assert ledger.at_risk == ()
+    assert list(ledger.at_risk) == []
     assert not any(ledger.add("b", 0.3) for _ in range(30))
     assert not any(ledger.add("c", taken) for taken in (0.001, 0.015) * 20)  # times fifteen, but by 14 ms
     ledger.add("a", 0.2)
