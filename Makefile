@@ -1,6 +1,6 @@
 # Fail-Storm: `make` prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help run compare report down engine images test test-pythons check bench docs lock clean
+.PHONY: help run compare report down engine images test test-pythons check bench bench-full docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -63,8 +63,11 @@ check: $(VENV)/ready-dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/ready ## what the adapters cost beside their bare SDKs: make bench ARGS="--protocol a2a"
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/ready ## adapters beside their bare SDKs, and ten storms: make bench ARGS="--protocol a2a"
+	@$(BIN)/python -m benchmarks $(ARGS); adapters=$$?; $(BIN)/python -m benchmarks.storms && exit $$adapters
+
+bench-full: $(VENV)/ready ## storms enough for every bound, about 15 minutes; interrupted, the same line goes on
+	@$(BIN)/python -m benchmarks.storms --repeats 32
 
 docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md and the dashboards from the code
 	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from agent.journal import Journal
 from agent.mesh import Link, MeshNetwork
+from agent.retries import RETRIES_PER_S, RETRIES_PER_SUCCESS, Backoff, RetryBudget
 from agent.roles import Roles
 from agent.settings import AgentSettings
 from protocols.clock import Clock
@@ -22,8 +23,6 @@ ExecuteLocally = Callable[["Step", str], Awaitable[JsonObject]]
 
 _FIRST_BACKOFF_S = 0.05
 _LONGEST_BACKOFF_S = 0.5
-_MOST_TOKENS = 10.0
-_TOKENS_PER_SUCCESS = 0.1
 
 
 class StepFailedError(FailstormError):
@@ -40,26 +39,6 @@ class UnansweredError(FailstormError):
 
 class OutOfReachError(FailstormError):
     """A fragment that the step needs has no holder in reach of whoever tried."""
-
-
-class RetryBudget:
-    """How often one agent may ask again what was out of reach: a tenth of what succeeds, and ten at once.
-
-    So retries cannot outgrow the work, as in gRPC's retry throttling (gRFC A6).
-    """
-
-    def __init__(self) -> None:
-        self._tokens = _MOST_TOKENS
-
-    def earn(self) -> None:
-        """A step was done well."""
-        self._tokens = min(_MOST_TOKENS, self._tokens + _TOKENS_PER_SUCCESS)
-
-    def spend(self) -> bool:
-        """Whether a retry is allowed; if so it is paid for."""
-        allowed = self._tokens >= 1
-        self._tokens -= allowed
-        return allowed
 
 
 @dataclass(frozen=True)
@@ -86,13 +65,13 @@ class Errand:
     request_id: str
     cause: Cause | None
     result: asyncio.Future[JsonObject]
+    backoff: Backoff
     peer: str | None = None
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     attempts: int = 0
     passed_over: list[str] = field(default_factory=list)
     rejected_by: list[str] = field(default_factory=list)
     rejection: str = ""
-    backoff_s: float = _FIRST_BACKOFF_S
 
 
 class Exchange:
@@ -118,7 +97,8 @@ class Exchange:
         self._new_id = new_id
         self._open: dict[str, Errand] = {}
         self._repaired: dict[Cause, None] = {}
-        self._budget = RetryBudget()
+        self.budget = RetryBudget(RETRIES_PER_SUCCESS, RETRIES_PER_S, enforced=settings.recovery.retry_budget)
+        """Pays for whatever this agent tries again."""
         self._rng = random.Random(f"{settings.seed}|{settings.node_id}|retries")  # noqa: S311 - a jitter, not a secret
         self._attempt_timeout_s = max(1.0, settings.task_deadline_s / 2)
         # How long a failed send waits for the failure detector to say whether the peer is dead.
@@ -134,7 +114,8 @@ class Exchange:
         is told who did it.
         """
         future: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
-        errand = Errand(step, self._new_id(), cause, future)
+        backoff = Backoff(_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S, self._rng)
+        errand = Errand(step, self._new_id(), cause, future, backoff)
         self._open[errand.request_id] = errand
         try:
             while True:
@@ -142,6 +123,9 @@ class Exchange:
                 if peer is None:
                     await self._back_off(errand, "nobody_left")
                     errand.passed_over.clear()
+                    continue
+                if errand.attempts and not self.budget.spend(self._clock.now()):
+                    await self._back_off(errand, "no_budget")
                     continue
                 try:
                     output = await self._attempt(errand, peer)
@@ -151,7 +135,7 @@ class Exchange:
                 except OutOfReachError as error:
                     await self._until_within_reach(errand, str(error))
                 else:
-                    self._budget.earn()
+                    self.budget.earn()
                     done_by(peer)
                     return output
         finally:
@@ -168,16 +152,15 @@ class Exchange:
 
     async def _back_off(self, errand: Errand, reason: str) -> None:
         """Wait, each time longer, with a jitter that keeps those who wait apart; raises StepFailedError in time."""
-        pause_s = errand.backoff_s * self._rng.uniform(0.5, 1.0)
+        pause_s = errand.backoff.next_s()
         if self._clock.now() + pause_s > errand.step.give_up_at:
             raise StepFailedError(errand.step.step_id, reason)
-        errand.backoff_s = min(2 * errand.backoff_s, _LONGEST_BACKOFF_S)
         await self._clock.sleep(pause_s)
 
     async def _until_within_reach(self, errand: Errand, title: str) -> None:
         """Wait for a holder of the fragment; waiting costs nothing, asking again is paid for."""
         await self._back_off(errand, "unavailable")
-        while not (self.within_reach(title) and self._budget.spend()):
+        while not self.within_reach(title):
             await self._back_off(errand, "unavailable")
 
     def _choose(self, errand: Errand) -> str | None:

@@ -73,6 +73,8 @@ class HeartbeatMonitor:
         lag: LoopLag,
     ) -> None:
         self.recovery: Recovers | None = None
+        self.observed: Callable[[str, float], None] = lambda _peer, _taken_s: None
+        """Called with each probe's peer and duration, answered or not, without what this agent's own loop was late."""
         self._membership = membership
         self._mesh = mesh
         self._settings = settings
@@ -143,6 +145,7 @@ class HeartbeatMonitor:
             self._carry_out(self._membership.missed(decision))
         else:
             self._carry_out(self._membership.heard(decision.peer))
+        self.observed(decision.peer, max(0.0, self._clock.now() - began - self._lag.worst_s(began)))
 
     def _unanswered(self, decision: Probe, began: float) -> list[Decision]:
         """A silence counts only if this agent was awake to hear an answer; a starved observer blames itself first.

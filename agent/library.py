@@ -28,12 +28,41 @@ class Shelves:
         self._clock = clock
         self._patience_s = patience_s
         self._indexes: dict[int, ShardIndex] = {}
+        # Beyond the placement: shard → who has copied it since.
+        self._copied: dict[int, dict[str, None]] = {}
 
     def fill(self, store: FragmentStore, placement: tuple[tuple[str, ...], ...], questions: Sequence[str]) -> None:
         """Take the shards in; index them if a question is natural language, since that blocks for a moment."""
-        self.store, self.placement, self._indexes = store, placement, {}
+        self.store, self.placement, self._indexes, self._copied = store, placement, {}, {}
         if any(parse_question(question) is None for question in questions):
             self._indexes = {shard: ShardIndex(store.fragments_of(shard)) for shard in store.shards}
+
+    @property
+    def copied(self) -> tuple[int, ...]:
+        """The shards that this agent holds beyond the placement."""
+        return tuple(shard for shard in self.store.shards if self._roles.me not in self.placement[shard])
+
+    def add(self, shard: int, fragments: Sequence[Fragment]) -> None:
+        """Keep a copy of a shard; raises LabError when it is none."""
+        self.store.store(shard, fragments)
+        self._indexes.pop(shard, None)
+
+    def learn(self, holder: str, shards: Sequence[int]) -> tuple[int, ...]:
+        """``holder`` has copied these; returns those of which this was not known."""
+        known = self.holders()
+        new = tuple(shard for shard in shards if 0 <= shard < len(known) and holder not in known[shard])
+        for shard in new:
+            self._copied.setdefault(shard, {})[holder] = None
+        return new
+
+    def forget(self, holder: str) -> None:
+        """What ``holder`` had copied is gone."""
+        for names in self._copied.values():
+            names.pop(holder, None)
+
+    def holders(self) -> list[tuple[str, ...]]:
+        """Shard → who holds it, dead or alive, as far as this agent knows."""
+        return [self._holders_ever(shard) for shard in range(len(self.placement))]
 
     def within_reach(self, title: str) -> bool:
         """Whether a holder of this fragment's shard is held for alive."""
@@ -99,8 +128,11 @@ class Shelves:
         return await self._exchange.ask(step, for_step.cause)
 
     def _holders(self, shard: int) -> list[str]:
-        holders = self.placement[shard]
+        holders = self._holders_ever(shard)
         return [name for name in self._roles.alive() if name in holders]
+
+    def _holders_ever(self, shard: int) -> tuple[str, ...]:
+        return (*self.placement[shard], *self._copied.get(shard, ()))
 
 
 class StepLibrary:

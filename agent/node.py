@@ -16,11 +16,12 @@ from agent.heartbeat import HeartbeatMonitor, Spawn
 from agent.journal import Journal, Observer
 from agent.lease import Lease
 from agent.mailbag import Mailbag
-from agent.membership import Membership
+from agent.membership import RESTART_STEP, Membership
 from agent.mesh import MeshNetwork
 from agent.models.reasoner import Reasoner, open_model
 from agent.parts import Assembly
 from agent.recovery import RecoveryHandler
+from agent.replication import Plan, Replication
 from agent.roles import Roles
 from agent.settings import CONDUCTOR, AgentSettings, LeaseSettings
 from agent.tasks import TaskOwner
@@ -87,6 +88,7 @@ class Node:
         self._lease = Lease(settings.lease or LeaseSettings(), clock)
         self._assembly = Assembly()
         self._broadcast: Broadcast | None = None
+        self._plan: Plan | None = None
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
@@ -150,8 +152,20 @@ class Node:
         reasoner = Reasoner(settings.model, self._model, clock, journal, self._workspace.note_model)
         self._worker = Worker(settings, self._mesh, self._roles, exchange, clock, journal, spawn, reasoner)
         self._tasks = TaskOwner(settings, self._mesh, self._roles, exchange, self._workspace, clock, journal, spawn)
+        self._replication = Replication(settings, self._mesh, self._roles, self._worker.shelves, clock, journal, spawn)
+        self._replication.plan = lambda: self._plan
+        self._heartbeat.observed = self._replication.observed
         self._heartbeat.recovery = RecoveryHandler(
-            settings, self._mesh, self._roles, exchange, self._tasks, clock, journal, spawn, membership.is_alive
+            settings,
+            self._mesh,
+            self._roles,
+            exchange,
+            self._tasks,
+            self._replication,
+            clock,
+            journal,
+            spawn,
+            membership.is_alive,
         )
         LinkWatcher(settings.detector, self._adapter, self._mesh, self._heartbeat, clock, spawn)
         self._mesh.on("broadcast", self._on_broadcast)
@@ -188,23 +202,39 @@ class Node:
         return True
 
     def _begin(self, broadcast: Broadcast, t0: float, since: float) -> None:
+        self._plan = broadcast, t0
         self._journal.append("started", t0=t0)
         self._spawn(self._tasks.run_schedule(broadcast.schedule, t0, since))
 
     async def _rejoin(self) -> None:
-        """After a restart: take shards and schedule from the own workspace and link to the neighbours again."""
+        """After a restart: take shards and schedule from the own workspace and link to the neighbours again.
+
+        Where the workspace has lost them, the peers have them.
+        """
         earlier = self._workspace.earlier_life()
-        if earlier is None:
+        if earlier is not None:
+            self._resume(*earlier)
+        elif self._settings.incarnation < RESTART_STEP:
             return
-        broadcast, t0 = earlier
-        self._take(broadcast)
-        # Before the first hello: from then on others leave this agent's tasks, and its heirlooms, to it.
-        self._begin(broadcast, t0, since=self._clock.now())
         for peer in self._settings.neighbours:
             try:
                 await self._mesh.link(peer, "rejoin")
             except ProtocolError:
                 self._mesh.broke(peer)
+        if earlier is None and (recalled := await self._replication.recall()) is not None:
+            self._workspace.keep_broadcast(recalled[0])
+            self._workspace.keep_start(recalled[1])
+            self._resume(*recalled)
+        self._replication.review()
+
+    def _resume(self, broadcast: Broadcast, t0: float) -> None:
+        """Begin where an earlier life was cut off; what arrived before now is others' business.
+
+        To be called before the first hello, if possible: from then on others leave this agent's tasks, and its
+        heirlooms, to it.
+        """
+        self._take(broadcast)
+        self._begin(broadcast, t0, since=self._clock.now())
 
     async def _check_links(self) -> list[tuple[str, str]]:
         return await self._mesh.check(self._settings.neighbours)

@@ -1,13 +1,17 @@
 """What an agent does when its view of the living changes: re-publish, take over, adopt, reconnect."""
 
+import random
 from collections.abc import Callable, Sequence
 
+from agent.batch import SuspicionBatch
 from agent.exchange import Exchange
 from agent.heartbeat import Spawn
 from agent.journal import Journal
+from agent.links import most_links, replacements
 from agent.membership import noticed_within_s
 from agent.mesh import LinkReason, MeshNetwork
-from agent.ranking import rank
+from agent.replication import Replication
+from agent.retries import Backoff
 from agent.roles import Roles
 from agent.settings import AgentSettings
 from agent.tasks import TaskOwner
@@ -17,41 +21,9 @@ from protocols.errors import ProtocolError
 from protocols.message import Cause
 
 _LINK_ATTEMPTS = 5
-_LINK_BACKOFF_S = 0.1
+_FIRST_LINK_BACKOFF_S, _LONGEST_LINK_BACKOFF_S = 0.1, 1.6
 _SPREAD_S = 1.0
 """What news of a suspicion may take to reach everybody."""
-
-
-def replacements(
-    topology: str, me: str, neighbours: Sequence[str], roster: Sequence[str], alive: Sequence[str]
-) -> tuple[str, ...]:
-    """The links that ``me`` should hold, given who is alive: its live neighbours, and one stand-in for each dead one.
-
-    ``ring``: the next living node on either side. ``star``: the first living node of the roster is the hub, the
-    others are its leaves. Otherwise the stand-ins are the next living nodes, not linked yet, on one hashed circle of
-    all (as the successors in Chord): so nobody stands in for more than it has neighbours itself. With a full mesh
-    nothing is left to choose. Roster order in, deterministic order out.
-    """
-    living = [name for name in roster if name in alive or name == me]
-    if topology == "star":
-        hub = living[0]
-        return tuple(name for name in living if name != me) if hub == me else (hub,)
-    if topology == "ring":
-        place = living.index(me)
-        around = (living[place - 1], living[(place + 1) % len(living)])
-        return tuple(dict.fromkeys(name for name in around if name != me))
-    wanted = [name for name in neighbours if name in living]
-    circle = rank("circle", living)
-    place = circle.index(me)
-    free = [name for name in (*circle[place + 1 :], *circle[:place]) if name not in wanted]
-    return (*wanted, *free[: len(neighbours) - len(wanted)])
-
-
-def most_links(topology: str, neighbours: Sequence[str], roster: Sequence[str]) -> int:
-    """The most links that any node comes to hold: in a mesh as many for others as it has neighbours itself."""
-    if topology == "ring":
-        return 2
-    return len(roster) - 1 if topology == "star" else min(2 * len(neighbours), len(roster) - 1)
 
 
 class RecoveryHandler:
@@ -64,6 +36,7 @@ class RecoveryHandler:
         roles: Roles,
         exchange: Exchange,
         tasks: TaskOwner,
+        replication: Replication,
         clock: Clock,
         journal: Journal,
         spawn: Spawn,
@@ -74,10 +47,13 @@ class RecoveryHandler:
         self._roles = roles
         self._exchange = exchange
         self._tasks = tasks
+        self._replication = replication
         self._clock = clock
         self._journal = journal
         self._spawn = spawn
         self._is_alive = is_alive
+        self._rng = random.Random(f"{settings.seed}|{settings.node_id}|links")  # noqa: S311 - a jitter, not a secret
+        self._batch = SuspicionBatch()
         self._linking: dict[str, None] = {}
         self._unlinkable: dict[str, None] = {}
         # Who has linked to this agent for want of its own neighbours → those neighbours.
@@ -101,28 +77,45 @@ class RecoveryHandler:
         return tuple(name for name in self._settings.neighbours if not self._is_alive(name))
 
     def on_suspect(self, peer: str) -> None:
-        """``peer`` is held for dead: repair what its death broke."""
-        self._lose(peer)
-        self._roles.review_adoption(TOOLS)
-        if self._settings.recovery.reconnect:
-            self._relink("repair", Cause(victim=peer, request="edge"))
-        self._mesh.unlink(peer)
+        """``peer`` is held for dead: repair what its death broke, together with what other deaths have."""
+        if not self._settings.recovery.batch:
+            self._repair((peer,))
+        elif (due := self._batch.add(peer, self._clock.now())) is not None:
+            self._spawn(self._repair_at(due))
+
+    async def _repair_at(self, due: float) -> None:
+        await self._clock.sleep(due - self._clock.now())
+        self._repair(self._batch.take(self._clock.now()))
+
+    def _repair(self, victims: Sequence[str]) -> None:
+        """One pass over everything that these deaths broke."""
+        for peer in victims:
+            self._lose(peer)
+        if victims:
+            self._roles.review_adoption(TOOLS)
+            if self._settings.recovery.reconnect:
+                self._relink("repair", [Cause(victim=peer, request="edge") for peer in victims])
+            for peer in victims:
+                self._mesh.unlink(peer)
+            self._replication.review()
 
     def on_restore(self, peer: str, *, restarted: bool) -> None:
         """``peer`` is held for alive again: give back what others stood in for."""
+        self._repair(self._batch.take(self._clock.now()))
         if restarted:
-            self._tasks.reborn(peer)
+            self._reborn(peer)
         self._roles.review_adoption(TOOLS)
         if self._settings.recovery.reconnect:
-            self._relink("rejoin", None)
+            self._relink("rejoin", ())
 
     def on_replace(self, peer: str) -> None:
         """``peer`` died and came back before anybody missed it: what the old process was doing is lost all the same."""
-        self._tasks.reborn(peer)
+        self._repair(self._batch.take(self._clock.now()))
+        self._reborn(peer)
         self._lose(peer)
         self._mesh.unlink(peer)
         if self._settings.recovery.reconnect:
-            self._relink("rejoin", None)
+            self._relink("rejoin", [Cause(victim=peer, request="edge")])
 
     def on_linked(self, peer: str, missing: Sequence[str], cause: Cause | None) -> None:
         """``peer``, whose neighbours ``missing`` are dead, has linked to this agent: link back, or nobody may probe it.
@@ -135,27 +128,41 @@ class RecoveryHandler:
         self._leaning[peer] = tuple(missing)
         if cause is not None and self._is_alive(cause.victim):
             cause = None  # nothing that this agent knows of is broken
-        self._relink("rejoin" if cause is None else "repair", cause)
+        self._relink("rejoin" if cause is None else "repair", () if cause is None else [cause])
+
+    def _reborn(self, peer: str) -> None:
+        """``peer`` is a new process: it will say itself what it lacks, and has copied nothing."""
+        self._leaning.pop(peer, None)
+        self._tasks.reborn(peer)
+        self._replication.reborn(peer)
 
     def _lose(self, peer: str) -> None:
-        self._leaning.pop(peer, None)
         self._unlinkable.pop(peer, None)
         self._exchange.peer_lost(peer)
         if self._settings.recovery.takeover:
             self._tasks.take_over(peer, self._unnoticed_s)
 
-    def _relink(self, reason: LinkReason, cause: Cause | None) -> None:
-        for peer in self._wanted():
-            if peer not in self._mesh.links and peer not in self._linking:
-                self._linking[peer] = None
-                self._unlinkable.pop(peer, None)
-                self._spawn(self._link(peer, reason, cause))
+    def _relink(self, reason: LinkReason, causes: Sequence[Cause]) -> None:
+        """Make the links that are wanted and not there, each for one of these causes, if there are any."""
+        missing = [peer for peer in self._wanted() if peer not in self._mesh.links and peer not in self._linking]
+        for place, peer in enumerate(missing):
+            self._linking[peer] = None
+            self._unlinkable.pop(peer, None)
+            cause = causes[place % len(causes)] if causes else None
+            self._spawn(self._link(peer, reason, cause))
         self._give_back()
 
     def _wanted(self) -> tuple[str, ...]:
         settings, alive = self._settings, self._roles.alive()
-        own = replacements(settings.topology, settings.node_id, settings.neighbours, self._roster, alive)
-        leaning = (peer for peer, missing in self._leaning.items() if not all(name in alive for name in missing))
+        own = replacements(
+            settings.topology, settings.node_id, settings.neighbours, self._roster, alive, settings.edges
+        )
+        # A suspicion may be wrong, and whoever was wrongly suspected goes on leaning without a word.
+        leaning = (
+            peer
+            for peer, missing in self._leaning.items()
+            if peer in alive and not all(name in alive for name in missing)
+        )
         return tuple(dict.fromkeys((*own, *leaning)))
 
     def _give_back(self) -> None:
@@ -165,15 +172,19 @@ class RecoveryHandler:
                 self._mesh.unlink(peer)
 
     async def _link(self, peer: str, reason: LinkReason, cause: Cause | None) -> None:
+        backoff = Backoff(_FIRST_LINK_BACKOFF_S, _LONGEST_LINK_BACKOFF_S, self._rng)
         try:
             for attempt in range(_LINK_ATTEMPTS):
                 if peer in self._mesh.links or not self._is_alive(peer):
                     return
+                if attempt and not self._exchange.budget.spend(self._clock.now()):
+                    await self._clock.sleep(backoff.next_s())
+                    continue
                 try:
                     await self._mesh.link(peer, reason, cause)
                 except ProtocolError:
                     self._mesh.broke(peer)
-                    await self._clock.sleep(_LINK_BACKOFF_S * 2**attempt)
+                    await self._clock.sleep(backoff.next_s())
                 else:
                     self._give_back()  # whom it stands in for may have come back meanwhile
                     return

@@ -14,7 +14,7 @@ class Roles:
     """The division of labour among the agents that are held for alive."""
 
     def __init__(self, settings: AgentSettings, alive_peers: Callable[[], Sequence[str]], journal: Journal) -> None:
-        self._me = settings.node_id
+        self.me = settings.node_id
         self._seed = settings.seed
         self._adopts = settings.recovery.adopt
         self._roster = tuple(member.node_id for member in settings.roster)
@@ -26,7 +26,7 @@ class Roles:
     def alive(self) -> tuple[str, ...]:
         """All agents held for alive, this one among them, in roster order."""
         peers = frozenset(self._alive_peers())
-        return tuple(name for name in self._roster if name == self._me or name in peers)
+        return tuple(name for name in self._roster if name == self.me or name in peers)
 
     def holders(self, tool: str) -> tuple[str, ...]:
         """Live agents that have ``tool``; when there is none, the one that adopts it; empty if adoption is off."""
@@ -38,11 +38,11 @@ class Roles:
 
     def can(self, tool: str) -> bool:
         """Whether this agent serves ``tool`` now."""
-        return tool in (LOOKUP, self._tools[self._me]) or self._me in self.holders(tool)
+        return tool in (LOOKUP, self._tools[self.me]) or self.me in self.holders(tool)
 
     def review_adoption(self, tools: Sequence[str]) -> None:
         """Journal which tools this agent has begun, or ceased, to stand in for."""
-        adopted = tuple(tool for tool in tools if self._tools[self._me] != tool and self._me in self.holders(tool))
+        adopted = tuple(tool for tool in tools if self._tools[self.me] != tool and self.me in self.holders(tool))
         for tool in adopted:
             if tool not in self._adopted:
                 self._journal.append("adopt", tool=tool)
@@ -61,5 +61,5 @@ class Roles:
         A message to a peer without a warm link costs a whole connect, so a neighbour that can do it goes first.
         """
         ranked = rank(f"{self._seed}|step|{step}", candidates)
-        distance = dict.fromkeys(ranked, 2) | dict.fromkeys(links, 1) | {self._me: 0}
+        distance = dict.fromkeys(ranked, 2) | dict.fromkeys(links, 1) | {self.me: 0}
         return sorted(ranked, key=lambda name: distance[name])

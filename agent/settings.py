@@ -68,6 +68,16 @@ class RecoverySettings(_Frozen):
     """Take over the tasks of a dead owner, those under way and those to come."""
     adopt: bool = True
     """Adopt a tool that no live agent has."""
+    retry_budget: bool = True
+    """Pay for everything that is tried again out of a token bucket, so that retries cannot outgrow the work."""
+    batch: bool = False
+    """Repair what many deaths at once have broken in one pass."""
+    replicate: bool = True
+    """Copy shards that have too few live holders, and what a restarted agent has lost."""
+    replicate_bytes_per_s: float = Field(1_000_000, gt=0)
+    """At most so much does one agent fetch."""
+    predict: bool = False
+    """Copy the shards of peers whose probes have become slow before they fail; needs ``replicate``."""
 
 
 class ModelSettings(_Frozen):
@@ -120,6 +130,8 @@ class AgentSettings(_Frozen):
     conductor: Member
     topology: str
     neighbours: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...] = ()
+    """All of them, where the topology is the user's own and no rule tells them."""
     replication: int
     step_work_ms: float
     task_deadline_s: float

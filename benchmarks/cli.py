@@ -24,16 +24,17 @@ from protocols.errors import ConfigError, FailstormError
 
 EXIT_BROKEN, EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED = 1, 2, 3, 130
 
-_BEGIN, _END = "<!-- last measured -->", "<!-- end of last measured -->"
+_MARK = "last measured"
 _MAX_STOCK_CALLS = 200
 """Of a subject that is only shown beside: with its own store ACP needs ever longer for each call."""
 _COST_PROCESSES = 3
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Reports its errors like the rest of the lab: one line, no usage text."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises ConfigError."""
         raise ConfigError(f"{message}; see: {self.prog} --help")
 
 
@@ -60,21 +61,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_BROKEN if broken else 0
 
 
-def fill(document: Path, measured: str) -> None:
+def fill(document: Path, measured: str, mark: str = _MARK) -> None:
     """Put ``measured`` between the two marks in ``document``; raises ConfigError when they are not there."""
+    begins, ends = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     try:
         text = document.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--docs: expected to read {document}, got: {error.strerror}") from error
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    before, begin, rest = text.partition(begins)
+    _, end, after = rest.partition(ends)
     if not begin or not end:
-        raise ConfigError(f"--docs: expected the lines {_BEGIN} and {_END} in {document}")
-    write_atomically(document, f"{before}{_BEGIN}\n\n{measured}\n{_END}{after}")
+        raise ConfigError(f"--docs: expected the lines {begins} and {ends} in {document}")
+    write_atomically(document, f"{before}{begins}\n\n{measured}\n{ends}{after}")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="python -m benchmarks", description="What the adapters cost.", allow_abbrev=False)
+    parser = Parser(prog="python -m benchmarks", description="What the adapters cost.", allow_abbrev=False)
     known = ", ".join(subject.name for subject in subjects.available())
     parser.add_argument("--protocol", action="append", metavar="NAME", help=f"only this one; again for more: {known}")
     parser.add_argument("--calls", type=_size, default=1000, help="round trips of each side; 0 for none (%(default)s)")

@@ -50,12 +50,14 @@ def rich(table: Table) -> RichTable:
 def markdown(bench: Bench) -> str:
     """All tables, with what they hold for; ends in a newline."""
     parts = [f"Measured on {bench.made_at:%d %b %Y} on a host of {_host(bench)}, seed {bench.seed}."]
-    for table in tables(bench):
-        lines = [f"**{table.title}**", "", _line(table.columns)]
-        lines.append("|---" + "|---:" * (len(table.columns) - 1) + "|")
-        lines += [_line(row) for row in table.rows]
-        parts.append("\n".join(lines))
+    parts += [lines(table) for table in tables(bench)]
     return "\n\n".join(parts) + "\n"
+
+
+def lines(table: Table) -> str:
+    """One table in Markdown, its title in bold above it."""
+    rows = "\n".join(map(_line, table.rows))
+    return f"**{table.title}**\n\n{_line(table.columns)}\n|---{'|---:' * (len(table.columns) - 1)}|\n{rows}"
 
 
 def _line(cells: tuple[str, ...]) -> str:

@@ -82,6 +82,7 @@ def agents_of(scenario: Scenario, timeline: Timeline, run_id: str, site: Site) -
             conductor=conductor,
             topology=scenario.storm.topology,
             neighbours=agent.neighbours,
+            edges=tuple((one, other) for one, other in scenario.storm.edges or ()),
             replication=scenario.replication,
             step_work_ms=scenario.step_work_ms,
             task_deadline_s=timeline.windows.task_deadline_s,

@@ -9,13 +9,14 @@ from pydantic_core import PydanticCustomError
 
 from agent.settings import DetectorSettings, RecoverySettings
 from chaos import victims
-from orchestrator import phases
+from orchestrator import phases, topology
 from orchestrator.expectation import Bound, MetricName
 from orchestrator.model_settings import Llm
 from orchestrator.ports import PortPlan, plan_ports
 from orchestrator.section import Auto, Section, http_address
 from orchestrator.seeds import stream
-from orchestrator.topology import KINDS, Kind
+from orchestrator.topology import SHAPES, Kind
+from orchestrator.topology_file import SUFFIXES
 from orchestrator.windows import Windows
 from protocols import registry
 from protocols.errors import ConfigError
@@ -52,7 +53,12 @@ class Storm(Section):
     )
     warmup_s: Annotated[float, Field(ge=0)] | Auto = Field(default="auto", description="seconds, 0 or more, or auto")
     seed: int = Field(default=1, ge=0, description="a whole number, 0 or more")
-    topology: Kind = Field(default="mesh", description=f"one of {', '.join(KINDS)}")
+    topology: Kind = Field(
+        default="mesh", description=f"one of {', '.join(SHAPES)}, or the path of a file {', '.join(SUFFIXES)}"
+    )
+    edges: list[list[str]] | None = Field(
+        default=None, description="a list of pairs of nodes, with topology: file alone, or null"
+    )
     replication: int = Field(default=2, ge=1, description="a whole number of copies, 1 or more")
     document: str = Field(default=GENERATED, min_length=1, description="'generated' or the path of a Gaia document")
     fragments: int = Field(default=400, ge=10, le=100_000, description="a whole number of fragments from 10 to 100000")
@@ -156,6 +162,19 @@ class Scenario(Section):
         base = self.network.base_port
         return plan_ports(self.storm.agent_count, None if base == "auto" else base, self.network.admin_base_port)
 
+    @property
+    def neighbours(self) -> dict[str, tuple[str, ...]]:
+        """Who keeps a warm link to whom, by node."""
+        storm = self.storm
+        names = topology.node_names(storm.agent_count)
+        if (storm.topology == "file") != (storm.edges is not None):
+            raise ConfigError(
+                "scenario.edges: expected edges with scenario.topology: file and with no other; name a file there"
+            )
+        if storm.topology == "file":
+            return topology.from_edges(storm.edges or [], names)
+        return topology.neighbours(storm.topology, names, storm.seed)
+
     def rng(self, purpose: str) -> Random:
         """Return this run's random source for one purpose."""
         return stream(self.storm.seed, purpose)
@@ -201,6 +220,7 @@ class Scenario(Section):
                 f"{heal_at_s:g} s; set it below {windows.duration_s - windows.kill_at_s:g}, or raise scenario.duration"
             )
         _ = self.ports
+        _ = self.neighbours
         return self
 
     def _check_victims(self) -> None:

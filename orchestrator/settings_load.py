@@ -12,7 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from agent.settings import KEY_VARIABLE
+from orchestrator import topology_file
 from orchestrator.scenario import Scenario
+from orchestrator.topology_file import SUFFIXES
 from protocols.errors import ConfigError
 
 KeyPath = tuple[str, ...]
@@ -87,6 +89,7 @@ def build(layers: Sequence[Layer], environ: Mapping[str, str] = os.environ) -> S
     places: dict[KeyPath, str] = {}
     for layer in layers:
         _merge(merged, layer.values, layer.place, (), places)
+    _read_topology(merged, places)
     model = _at(merged, ("llm", "model"))
     if isinstance(model, dict) and model.get("type") == "openai" and KEY_VARIABLE in environ:
         model["openai_api_key"] = environ[KEY_VARIABLE]
@@ -96,6 +99,15 @@ def build(layers: Sequence[Layer], environ: Mapping[str, str] = os.environ) -> S
     except ValidationError as error:
         # Without the cause: pydantic's own text may hold values that are nobody's business.
         raise ConfigError(_complain(error, merged, places)) from None
+
+
+def _read_topology(merged: dict[str, Any], places: dict[KeyPath, str]) -> None:
+    """Put the edges in the place of a path, so that the scenario stands for itself wherever it is read."""
+    storm = merged.get("scenario")
+    named = storm.get("topology") if isinstance(storm, dict) else None
+    if isinstance(storm, dict) and isinstance(named, str) and named.endswith(SUFFIXES):
+        storm |= {"topology": "file", "edges": topology_file.read(Path(named))}
+        places["scenario", "edges"] = named
 
 
 def _merge(

@@ -90,7 +90,7 @@ def plan(scenario: Scenario) -> Timeline:
     """Settle a run; the same scenario gives the same timeline."""
     windows, ports, storm = scenario.windows, scenario.ports, scenario.storm
     names = topology.node_names(storm.agent_count)
-    links = topology.neighbours(storm.topology, names, storm.seed)
+    links = scenario.neighbours
     chosen = victims.choose(names, scenario.victim_count, scenario.rng("victims"))
     arrivals_s = arrivals(scenario.task_rate_per_s, 0.0, phases.last_arrival_s(windows), scenario.rng("arrivals"))
     return Timeline(

@@ -1,17 +1,20 @@
 """Who keeps a warm link to whom."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Literal, get_args
 
 import networkx as nx
 
 from orchestrator.seeds import stream
-from protocols.errors import LabError
+from protocols.errors import ConfigError, LabError
 
-Kind = Literal["mesh", "full", "star", "ring"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+Shape = Literal["mesh", "full", "star", "ring"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
+Kind = Literal["mesh", "full", "star", "ring", "file"]
+"""``file`` is one whose edges the user gives."""
 _TRIES = 100
+_KEY = "scenario.topology"
 
 
 def node_names(agent_count: int) -> tuple[str, ...]:
@@ -19,7 +22,7 @@ def node_names(agent_count: int) -> tuple[str, ...]:
     return tuple(f"agent_{number}" for number in range(1, agent_count + 1))
 
 
-def neighbours(kind: Kind, names: Sequence[str], seed: int, k: int = 4) -> dict[str, tuple[str, ...]]:
+def neighbours(kind: Shape, names: Sequence[str], seed: int, k: int = 4) -> dict[str, tuple[str, ...]]:
     """Each node's neighbours, in the order of ``names``; undirected, connected, without loops.
 
     ``mesh`` is a random k-regular graph (Steger and Wormald 1999), and full up to k + 1 nodes; when the number of
@@ -37,6 +40,33 @@ def neighbours(kind: Kind, names: Sequence[str], seed: int, k: int = 4) -> dict[
         # cycle_graph links a single node to itself.
         graph = nx.cycle_graph(size) if size > 1 else nx.empty_graph(size)
     return {name: tuple(names[other] for other in sorted(graph[place])) for place, name in enumerate(names)}
+
+
+def from_edges(edges: Iterable[Sequence[str]], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Each node's neighbours as :func:`neighbours` gives them, out of edges that a user wrote.
+
+    Raises ConfigError with one line for an edge that is none of two nodes, an unknown node, a loop, and a graph that
+    does not hang together. An edge that stands there twice, either way round, is one.
+    """
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_nodes_from(names)
+    for edge in edges:
+        if len(edge) != 2:  # noqa: PLR2004
+            raise ConfigError(f"{_KEY}: expected edges of two nodes, got {list(edge)}; correct the edge")
+        one, other = edge
+        for name in edge:
+            if name not in graph:
+                raise ConfigError(
+                    f"{_KEY}: expected nodes agent_1 to {names[-1]}, got {name!r}; rename it, or set agent_count"
+                )
+        if one == other:
+            raise ConfigError(f"{_KEY}: expected links to others, got {one} linked to itself; leave that edge out")
+        graph.add_edge(one, other)
+    if not nx.is_connected(graph):
+        piece = min(nx.connected_components(graph), key=len)
+        alone = ", ".join(name for name in names if name in piece)
+        raise ConfigError(f"{_KEY}: expected one connected graph, got {alone} apart from the others; add an edge")
+    return {name: tuple(other for other in names if other in graph[name]) for name in names}
 
 
 def _regular(size: int, k: int, rng: Random) -> "nx.Graph[int]":

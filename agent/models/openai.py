@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from agent.exchange import RetryBudget
 from agent.models.contract import MODEL, Conclusion, Fault, ModelFailedError, Usage
 from agent.models.prompt import Prompt, messages, prompt
+from agent.retries import RetryBudget
 from agent.settings import ModelSettings
 from agent.tools.reason import ReasonInput
 from protocols.clock import Clock
@@ -13,6 +13,7 @@ from protocols.message import Traffic
 from protocols.wire import classify
 
 _FIRST_BACKOFF_S = 0.05
+_RETRIES_PER_SUCCESS = 0.1
 _SERVER_ERROR, _TOO_MANY_REQUESTS = 500, 429
 _LATER: tuple[Fault, ...] = ("rate_limited", "server_error", "timeout", "unreachable", "cut", "malformed")
 """What another attempt may cure."""
@@ -40,7 +41,7 @@ class OpenAIModel:
         self._patience_s = patience_s
         self._clock = clock
         self._slots = asyncio.Semaphore(settings.max_concurrent)
-        self._budget = RetryBudget()
+        self._budget = RetryBudget(_RETRIES_PER_SUCCESS)
 
     async def conclude(self, task: str, request: ReasonInput) -> Conclusion:  # noqa: ARG002 - asked like any other
         """Ask until an answer is understood, the budget is spent, or time is up; raises ModelFailedError."""
@@ -66,7 +67,7 @@ class OpenAIModel:
             except _AttemptFailedError as error:
                 wait_s = backoff_s if error.retry_after_s is None else error.retry_after_s
                 hopeless = error.fault not in _LATER or self._clock.now() + wait_s >= until
-                if not left or hopeless or not self._budget.spend():
+                if not left or hopeless or not self._budget.spend(self._clock.now()):
                     raise ModelFailedError(error.fault, str(error), Usage(*spent)) from error
             await self._clock.sleep(wait_s)
             backoff_s *= 2

@@ -115,9 +115,9 @@ def _settle(
             )
         _say(console, f"going on with {named}")
         return named, plan
-    if named is None and (stopped := _stopped(results_dir, wished)) is not None:
-        _say(console, f"going on with {stopped[0]}; for a new comparison give it an ID of its own")
-        return stopped
+    if named is None and (found := stopped(results_dir, wished)) is not None:
+        _say(console, f"going on with {found[0]}; for a new comparison give it an ID of its own")
+        return found
     root = named or results_dir / f"{PREFIX}{wished.comparison_id}"
     try:
         root.mkdir(parents=True, exist_ok=named is not None)
@@ -148,9 +148,9 @@ def _wish(options: argparse.Namespace, build: Build, is_docker: Callable[[Scenar
     return plans.make(name, options.protocols, modes, seeds, runtime, base, reference=options.reference)
 
 
-def _stopped(results_dir: Path, wished: Plan) -> tuple[Path, Plan] | None:
-    """The newest comparison of the same plan that is not complete."""
-    for path in sorted(results_dir.glob(f"{PREFIX}*/{PLAN_FILE}"), reverse=True):
+def stopped(results_dir: Path, wished: Plan, prefix: str = PREFIX) -> tuple[Path, Plan] | None:
+    """The newest comparison of the same plan that is not complete; its folder's name begins with ``prefix``."""
+    for path in sorted(results_dir.glob(f"{prefix}*/{PLAN_FILE}"), reverse=True):
         try:
             plan = plans.load(path.parent)
         except ConfigError:  # another version's

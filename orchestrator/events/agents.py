@@ -11,6 +11,22 @@ Cause = tuple[str, str]
 
 
 @dataclass(frozen=True)
+class LinkUp(Row):
+    """``node`` has made a warm link to ``peer``."""
+
+    ev = "link_up"
+    peer: str
+
+
+@dataclass(frozen=True)
+class LinkDown(Row):
+    """``node`` has given its link to ``peer`` up."""
+
+    ev = "link_down"
+    peer: str
+
+
+@dataclass(frozen=True)
 class TaskStart(Row):
     """An owner begins a task."""
 
@@ -96,6 +112,8 @@ class Alive(Row):
 
     ev = "alive"
     peer: str
+    peer_inc: int
+    """Under which incarnation it is back."""
 
 
 @dataclass(frozen=True)

@@ -4,29 +4,41 @@ from math import inf
 from statistics import fmean, median
 
 from agent.membership import RESTART_STEP
-from orchestrator.events.agents import Adopt, Repair, TaskFailed, TaskStart, Unadopt
+from orchestrator.events.agents import Adopt, Alive, Repair, TaskFailed, TaskStart, Unadopt
 from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null, spread, to_ms, unstruck
 
 
-def _repairs(evidence: Evidence, link: str) -> list[Repair]:
+def repairs(evidence: Evidence, link: str) -> list[Repair]:
     """The first acknowledgement of each repair over such a link, one per sender and cause, in the order of time.
 
     A cause alone is a claim: a repair counts only when its sender's last suspicion of that victim, before the
-    acknowledgement, began while the victim was dead.
+    acknowledgement, began while the victim was dead, or when the sender had learned by then that the victim had been
+    restarted, unnoticed.
     """
     firsts: dict[tuple[str, tuple[str, str]], Repair] = {}
     begins: dict[tuple[str, str], list[float]] = {}
     for suspicion in evidence.suspicions:
         begins.setdefault((suspicion.node, suspicion.peer), []).append(suspicion.begin)
+    replaced = _replacements(evidence)
     for repair in evidence.rows(Repair):
         victim = repair.cause[0]
         if repair.link == link and victim in evidence.victims:
-            outage = evidence.outages[victim]
-            last = max((begin for begin in begins.get((repair.node, victim), ()) if begin <= repair.t), default=-inf)
-            if outage.begin <= last < outage.end:
+            outage, observer = evidence.outages[victim], (repair.node, victim)
+            last = max((begin for begin in begins.get(observer, ()) if begin <= repair.t), default=-inf)
+            if outage.begin <= last < outage.end or outage.begin <= replaced.get(observer, inf) <= repair.t:
                 firsts.setdefault((repair.node, repair.cause), repair)
     return list(firsts.values())
+
+
+def _replacements(evidence: Evidence) -> dict[tuple[str, str], float]:
+    """(observer, peer) → when it first learned of a later life of the peer whose end it had not suspected."""
+    held = {(span.node, span.peer, span.end) for span in evidence.suspicions if span.retracted}
+    found: dict[tuple[str, str], float] = {}
+    for row in evidence.rows(Alive):
+        if row.peer_inc >= RESTART_STEP and (row.node, row.peer, row.t) not in held:
+            found.setdefault((row.node, row.peer), row.t)
+    return found
 
 
 def _none_repaired(evidence: Evidence, what: str) -> Value:
@@ -42,13 +54,14 @@ def recovery_ms(evidence: Evidence) -> Value:
     """First acknowledged protocol message that repairs an edge or a request which the kill broke, minus T0.
 
     Such a message carries cause = (victim, request) and was sent after its sender suspected that victim, while it was
-    dead. ``by`` says whether it went over a link that existed (``reroute``) or over a new one (``reconnect``). A step
-    that an agent does itself after all is no message. Null with ``censored_at_ms`` when there is none.
+    dead, or learned that it had been restarted before anybody here missed it. ``by`` says whether it went over a link
+    that existed (``reroute``) or over a new one (``reconnect``). A step that an agent does itself after all is no
+    message. Null with ``censored_at_ms`` when there is none.
     """
     if reason := unstruck(evidence):
         return null(reason)
-    found = [("reroute", repair) for repair in _repairs(evidence, "warm")]
-    found += [("reconnect", repair) for repair in _repairs(evidence, "new")]
+    found = [("reroute", repair) for repair in repairs(evidence, "warm")]
+    found += [("reconnect", repair) for repair in repairs(evidence, "new")]
     if not found:
         return _none_repaired(evidence, "repair")
     by, first = min(found, key=lambda item: item[1].t)
@@ -59,7 +72,7 @@ def recovery_ms(evidence: Evidence) -> Value:
 def _spread_of(evidence: Evidence, link: str, what: str) -> Value:
     if reason := unstruck(evidence):
         return null(reason)
-    found = _repairs(evidence, link)
+    found = repairs(evidence, link)
     if not found:
         return _none_repaired(evidence, what)
     return Value(spread([repair.t for repair in found]))

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -27,7 +27,7 @@ FRAGMENTS = (
     Fragment(fragment_id="f-1", title="Aurora Bridge", text="The Aurora Bridge was designed by Mira Holt."),
     Fragment(fragment_id="f-2", title="Mira Holt", text="Mira Holt was born in Karsund."),
 )
-Topology = Literal["full", "mesh", "ring", "star"]
+Topology = Literal["full", "mesh", "ring", "star", "file"]
 
 
 def neighbours(topology: Topology, names: tuple[str, ...], me: str) -> tuple[str, ...]:
@@ -51,11 +51,12 @@ class Lab:
         agent_count: int = 4,
         topology: Topology = "full",
         detector: Mapping[str, Any] | None = None,
-        recovery: Mapping[str, bool] | None = None,
+        recovery: Mapping[str, Any] | None = None,
         replication: int = 2,
         step_work_ms: float = 20.0,
         task_deadline_s: float = 2.0,
         concurrent_steps: int = 8,
+        edges: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.names = tuple(f"agent_{number}" for number in range(1, agent_count + 1))
         self.network = MemoryNetwork()
@@ -69,6 +70,7 @@ class Lab:
         self._step_work_ms = step_work_ms
         self._task_deadline_s = task_deadline_s
         self._concurrent_steps = concurrent_steps
+        self._edges = tuple(edges)
         self._group = asyncio.TaskGroup()
         self._spawned: list[asyncio.Task[None]] = []
         self._ids = itertools.count(1)
@@ -107,7 +109,8 @@ class Lab:
             roster=members,
             conductor=Member(node_id=CONDUCTOR, tool="", host="127.0.0.1", port=9000),
             topology=self._topology,
-            neighbours=neighbours(self._topology, self.names, name),
+            neighbours=self._neighbours(name),
+            edges=self._edges,
             replication=self._replication,
             step_work_ms=self._step_work_ms,
             task_deadline_s=self._task_deadline_s,
@@ -115,6 +118,11 @@ class Lab:
             detector=self._detector,
             recovery=self._recovery,
         )
+
+    def _neighbours(self, name: str) -> tuple[str, ...]:
+        if self._topology != "file":
+            return neighbours(self._topology, self.names, name)
+        return tuple(other for other in self.names if (name, other) in self._edges or (other, name) in self._edges)
 
     def adapter(self, name: str, incarnation: int = 0) -> MemoryAdapter:
         """An adapter at this name's address, and nothing behind it: a peer that the test itself plays."""

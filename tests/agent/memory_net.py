@@ -147,7 +147,8 @@ class MemoryAdapter(BaseProtocolAdapter):
         if dest in self._network.frozen:
             self._network.frozen[dest].append(content)
         else:
-            self._network.adapters[dest].inbox.put_nowait(content)
+            answering = self._network.answers_as.get(dest, dest)
+            self._network.adapters[answering].inbox.put_nowait(content)
 
     async def _exchange(self, peer: str, content: Message | None = None) -> None:
         network, limit_s = self._network, self.context.timeouts.ack_s

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.membership import RESTART_STEP, News
 from protocols.errors import IdentityError, PeerRejectedError, PeerTimeoutError, PeerUnreachableError
 from protocols.message import Cause, Message, Traffic
 from tests.agent.lab import Lab
@@ -280,3 +281,31 @@ async def test_a_cancelled_message_leaves_no_dial_behind(make_lab: MakeLab) -> N
                 await message
             assert a.mesh._dials == {}
             assert a.adapter.lines == {}
+
+
+async def test_who_answers_is_asked_where_the_protocol_does_not_tell(make_lab: MakeLab) -> None:
+    """A connect that identifies nobody is followed by an echo, whose answer names the peer and its life."""
+    async with make_lab() as lab:
+        lab.network.identifies = False
+        a = lab.agent("agent_1")
+        lab.agent(B, RESTART_STEP)
+        await a.mesh.link(B, "start")
+        assert a.mesh.links == (B,)
+        assert News(B, RESTART_STEP, alive=True) in a.membership.view()
+        answer = lab.network.sent("echo", B)[0]
+        assert answer.traffic is Traffic.HANDSHAKE
+        assert next(call.op for call in lab.network.calls if call.source == B) == "send"  # it did not ask back first
+
+
+async def test_a_stranger_at_the_address_gets_no_link_where_the_protocol_does_not_tell(make_lab: MakeLab) -> None:
+    """Another node there does not answer to the peer's name, so the link fails instead of leading astray."""
+    async with make_lab() as lab:
+        lab.network.identifies = False
+        lab.network.answers_as[B] = "agent_3"
+        a = lab.agent("agent_1")
+        lab.adapter(B)
+        stranger = lab.agent("agent_3")
+        with pytest.raises(PeerTimeoutError, match="did not answer"):
+            await a.mesh.link(B, "start")
+        assert a.mesh.links == ()
+        assert len(stranger.events("nonsense")) == 1

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.exchange import Step, StepFailedError
+from agent.links import replacements
 from agent.membership import RESTART_STEP, News
-from agent.recovery import replacements
 from tests.agent.lab import Lab, Topology, neighbours
 from tests.agent.specimen import Agent
 
@@ -151,6 +151,7 @@ async def test_a_neighbour_that_restarts_unnoticed_is_linked_anew(make_lab: Make
         ]
         assert "agent_2" in a.mesh.links
         assert len(lab.network.of("connect", "agent_1", "agent_2")) == 2
+        assert [event["cause"] for event in a.events("repair")] == [["agent_2", "edge"]]
 
 
 async def test_a_link_that_fails_is_tried_again_until_its_peer_is_suspected(make_lab: MakeLab) -> None:

@@ -8,8 +8,8 @@ import networkx as nx
 import pytest
 from pydantic import JsonValue
 
-from agent.membership import News
-from agent.recovery import most_links, replacements
+from agent.links import most_links, replacements
+from agent.membership import RESTART_STEP, News
 from orchestrator.topology import neighbours, node_names
 from tests.agent.lab import Lab
 
@@ -41,6 +41,41 @@ def test_after_any_storm_everybody_is_probed_and_the_survivors_hang_together(age
         assert min(degree for _, degree in graph.in_degree()) > 0, f"seed {seed}"
         bound = most_links("mesh", own["agent_1"], tuple(own))
         assert max(degree for _, degree in graph.out_degree()) <= bound, f"seed {seed}"
+
+
+def test_a_topology_of_ones_own_is_held_together_wherever_it_is_cut() -> None:
+    """A tree falls apart with every inner node; whoever dies, the links that the survivors want connect them all."""
+    for seed in SEEDS:
+        names = node_names(14)
+        tree = nx.random_labeled_tree(14, seed=seed)
+        edges = [(names[one], names[other]) for one, other in tree.edges]
+        own = {name: tuple(names[other] for other in tree[place]) for place, name in enumerate(names)}
+        dead = Random(seed).sample(names, 1 + seed % 9)
+        alive = [name for name in names if name not in dead]
+        graph: nx.Graph[str] = nx.Graph()
+        graph.add_nodes_from(alive)
+        for me in alive:
+            links = replacements("file", me, own[me], names, alive, edges)
+            assert len(set(links)) == len(links)
+            assert me not in links
+            assert set(links) <= set(alive)
+            graph.add_edges_from((me, peer) for peer in links)
+        assert nx.is_connected(graph), f"seed {seed}"
+
+
+async def test_agents_mend_a_topology_of_their_own(make_lab: MakeLab) -> None:
+    """Two triangles that one agent joins: when it dies, each side finds the other."""
+    edges = [("agent_1", "agent_2"), ("agent_2", "agent_3"), ("agent_3", "agent_4"), ("agent_4", "agent_5")]
+    edges += [("agent_1", "agent_3"), ("agent_3", "agent_5")]
+    async with make_lab(agent_count=5, topology="file", edges=edges) as lab:
+        agents = await lab.alive()
+        lab.kill(agents[2])
+        await asyncio.sleep(6)
+        graph: nx.Graph[str] = nx.Graph()
+        for agent in agents[:2] + agents[3:]:
+            graph.add_edges_from((agent.settings.node_id, peer) for peer in agent.mesh.links)
+        assert sorted(graph) == ["agent_1", "agent_2", "agent_4", "agent_5"]
+        assert nx.is_connected(graph)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -92,6 +127,26 @@ async def test_a_link_made_in_return_is_given_back_when_the_missing_are_back(mak
         for agent in agents:
             if agent is not agents[2]:
                 assert sorted(agent.mesh.links) == sorted(agent.settings.neighbours)
+
+
+async def test_a_wrong_suspicion_costs_nobody_the_link_in_return(make_lab: MakeLab) -> None:
+    """Who leans on this agent goes on probing it, and is probed again as soon as it is held for alive."""
+    async with make_lab(agent_count=8, topology="mesh") as lab:
+        a = lab.observer()
+        a.hear(News("agent_3", 0, alive=False))
+        body: dict[str, JsonValue] = {"news": [], "missing": ["agent_3"]}
+        a.adapter.inbox.put_nowait(lab.message("agent_5", "agent_1", "hello", body))
+        await asyncio.sleep(0.1)
+        assert "agent_5" in a.mesh.links
+        a.hear(News("agent_5", 0, alive=False))
+        assert "agent_5" not in a.mesh.links
+        a.hear(News("agent_5", 1, alive=True))
+        await asyncio.sleep(0.1)
+        assert "agent_5" in a.mesh.links
+        # A new process says itself what it lacks.
+        a.hear(News("agent_5", RESTART_STEP, alive=True))
+        await asyncio.sleep(0.1)
+        assert "agent_5" not in a.mesh.links
 
 
 async def test_without_reconnect_no_link_is_made_in_return(make_lab: MakeLab) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from agent.links import most_links, replacements
 from agent.membership import RESTART_STEP
-from agent.recovery import most_links, replacements
 from tests.agent.lab import ANSWER, Lab
 from tests.agent.specimen import Agent
 

@@ -83,7 +83,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--agent-count", "0"], "1 or more, got 0"),
         (["--agent-count", "1", "--kill-fraction", "0.5"], "expected a survivor"),
         (["--protocol", "smtp"], "--protocol: scenario.protocol: expected one of "),
-        (["--topology", "tree"], "expected one of mesh, full, star, ring, got 'tree'"),
+        (["--topology", "tree"], "expected one of mesh, full, star, ring, or the path of a file"),
         (["--detector-mode", "magic"], "got 'magic'"),
         (["--duration", "10"], "expected 16 s or more for a storm, got 10"),
         (["--set", "scenario.task_deadline_s=20"], "half of the 30 s rate window, 15 s, got 20"),

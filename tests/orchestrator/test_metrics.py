@@ -17,6 +17,7 @@ from orchestrator.metrics.proportion import drop_interval, wilson
 from orchestrator.metrics.spans import length, merged, minus
 
 STORM = Path(__file__).parent.parent / "journals" / "storm.jsonl"
+HEAL = STORM.with_name("heal.jsonl")
 
 
 @pytest.fixture
@@ -55,6 +56,23 @@ def test_units_come_from_the_name_or_are_declared() -> None:
     assert metric("count")(rest).unit == "count"
     with pytest.raises(ValueError, match="expected metric rest to have a unit"):
         metric()(rest)
+
+
+def test_a_restart_that_nobody_missed_has_its_repairs_counted() -> None:
+    """What its callers send again once they have learned of the new life is a repair; what they sent before is none."""
+    lines = [event for event in load(HEAL) if event["ev"] not in ("suspect", "alive", "repair")]
+    told = {"node": "agent_2", "inc": 0, "ev": "alive", "peer": "agent_3", "peer_inc": 1000, "mechanism": "gossip"}
+    repair = {"inc": 0, "ev": "repair", "cause": ["agent_3", "r1"], "kind": "request", "peer": "agent_1"}
+    lines += [
+        {"t": 59.6, **told},
+        {"t": 59.5, "node": "agent_2", **repair, "link": "warm"},
+        {"t": 59.7, "node": "agent_4", **repair, "link": "warm"},  # it has not heard
+        {"t": 59.8, "node": "agent_2", **repair, "link": "new"},
+    ]
+    values = evaluate(Evidence.from_events(lines))
+    assert values["recovery_ms"].value == pytest.approx(3800.0)  # 59.8, and the kill was at 56
+    assert values["recovery_ms"].detail["by"] == "reconnect"
+    assert values["reroute_ms"].value is None
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), KeyError("agent_9"), ValueError("no values")])

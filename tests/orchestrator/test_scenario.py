@@ -86,7 +86,10 @@ def test_sections_without_content_are_defaults() -> None:
         ({"scenario": {"heal": float("nan")}}, "scenario.heal: expected seconds above 0"),
         ({"scenario": {"heal": False}}, "scenario.heal: expected seconds above 0"),
         ({"scenario": {"protocol": "smtp"}}, "scenario.protocol: expected one of "),
-        ({"scenario": {"topology": "tree"}}, "scenario.topology: expected one of mesh, full, star, ring, got 'tree'"),
+        (
+            {"scenario": {"topology": "tree"}},
+            "scenario.topology: expected one of mesh, full, star, ring, or the path of a file",
+        ),
         ({"scenario": {"fragments": 9}}, "from 10 to 100000, got 9"),
         ({"scenario": 7}, "x.yaml: scenario: expected a section with keys of its own, got 7"),
         ({"detector": {"mode": "magic"}}, "detector.mode: expected 'probe', 'common', 'tcp' or 'native', got 'magic'"),

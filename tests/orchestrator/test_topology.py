@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.topology import KINDS, Kind, neighbours, node_names
+from orchestrator.topology import SHAPES, Shape, neighbours, node_names
 
 SIZES = st.integers(1, 60)
 SEEDS = st.integers(0, 10_000)
 
 
-@given(kind=st.sampled_from(KINDS), size=SIZES, seed=SEEDS)
+@given(kind=st.sampled_from(SHAPES), size=SIZES, seed=SEEDS)
 @settings(deadline=None)
-def test_every_shape_is_a_connected_undirected_graph(kind: Kind, size: int, seed: int) -> None:
+def test_every_shape_is_a_connected_undirected_graph(kind: Shape, size: int, seed: int) -> None:
     """Links go both ways, nobody links to itself, everybody can reach everybody, and the seed says which."""
     names = node_names(size)
     links = neighbours(kind, names, seed)
@@ -50,14 +50,14 @@ def test_mesh_differs_with_the_seed() -> None:
         ("full", {"agent_2": ("agent_1", "agent_3", "agent_4")}),
     ],
 )
-def test_plain_shapes(kind: Kind, expected: dict[str, tuple[str, ...]]) -> None:
+def test_plain_shapes(kind: Shape, expected: dict[str, tuple[str, ...]]) -> None:
     """The hub of a star is the first agent; a ring links the last to the first; full links everybody."""
     links = neighbours(kind, node_names(4), seed=1)
     assert {node: links[node] for node in expected} == expected
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_and_two_nodes(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", SHAPES)
+def test_one_and_two_nodes(kind: Shape) -> None:
     """The smallest meshes have no link, and one."""
     assert neighbours(kind, ("agent_1",), 1) == {"agent_1": ()}
     assert neighbours(kind, ("agent_1", "agent_2"), 1) == {"agent_1": ("agent_2",), "agent_2": ("agent_1",)}
