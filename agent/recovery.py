@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from agent.detection import surely_noticed_within_s
 from agent.exchange import Exchange
 from agent.heartbeat import Spawn
 from agent.journal import Journal
-from agent.membership import noticed_within_s
 from agent.mesh import LinkReason, MeshNetwork
 from agent.ranking import rank
 from agent.roles import Roles
@@ -84,9 +84,9 @@ class RecoveryHandler:
         self._leaning: dict[str, tuple[str, ...]] = {}
         self._roster = tuple(member.node_id for member in settings.roster)
         links = most_links(settings.topology, settings.neighbours, self._roster)
-        self._unnoticed_s = noticed_within_s(settings.detector, links) + _SPREAD_S
+        self._unnoticed_s = surely_noticed_within_s(settings.detector, links) + _SPREAD_S
         if settings.topology == "star":  # a leaf that dies with the hub is missed only by the next hub
-            self._unnoticed_s += noticed_within_s(settings.detector, 1)
+            self._unnoticed_s += surely_noticed_within_s(settings.detector, 1)
 
     @property
     def linking(self) -> tuple[str, ...]:

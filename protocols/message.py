@@ -27,7 +27,7 @@ class Traffic(StrEnum):
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 """An id of a node or a message: it is kept by receivers, so its length is bounded."""
 
-Kind = Literal["broadcast", "echo", "hello", "request", "result", "commit", "membership"]
+Kind = Literal["broadcast", "echo", "hello", "request", "result", "commit", "membership", "ping-req", "ping-ack"]
 
 
 class Cause(BaseModel):

@@ -64,7 +64,8 @@ def test_sections_without_content_are_defaults() -> None:
         ({"scenario": {"adopt": False}}, "x.yaml: unknown key scenario.adopt; did you mean recovery.adopt?"),
         (
             {"detector": {"qqq": 1}},
-            "unknown key detector.qqq; expected one of mode, interval_s, timeout_s, misses, fanout",
+            "unknown key detector.qqq; expected one of kind, mode, interval_s, timeout_s, misses, fanout, phi, "
+            "swim, adaptive",
         ),
         ({"scenario": {True: 1}}, "unknown key scenario.True"),
         (
