@@ -12,7 +12,7 @@ class Pace:
 
     The stretch is the share of the probe's timeout that answers take, smoothed mean and four deviations (RFC 6298), or
     the smoothed share of lost probes, if that is more. A probe counts as lost when its peer answers a later one: the
-    dead do not slow the search for the dead. Pure; without ``adaptive.on`` the interval is the one that is set.
+    dead do not slow the search for the dead. Pure; without ``adaptive.enabled`` the interval is the one that is set.
     """
 
     def __init__(self, settings: DetectorSettings) -> None:
@@ -26,7 +26,7 @@ class Pace:
     def interval_s(self) -> float:
         """From one beat to the next, in s."""
         adaptive = self._settings.adaptive
-        if not adaptive.on:
+        if not adaptive.enabled:
             return self._settings.interval_s
         late = ((self._mean_s or 0.0) + 4 * self._deviation_s) / self._settings.timeout_s
         share = min(1.0, max(late, self._loss))

@@ -89,7 +89,7 @@ class SwimSettings(_Frozen):
     """Members that are asked to probe a silent peer before it is doubted."""
     suspicion_min: float = Field(1.0, ge=0)
     """Intervals from the doubt to the declared death when ``confirmations`` others doubt as well."""
-    suspicion_max: float = Field(3.0, ge=0)
+    suspicion_max: float = Field(3.0, ge=0, validate_default=True)
     """The same when nobody else doubts."""
     confirmations: int = Field(2, ge=0)
     max_health: int = Field(2, ge=0)
@@ -104,9 +104,9 @@ class SwimSettings(_Frozen):
 class AdaptiveSettings(_Frozen):
     """Whether the interval between probes follows the measured state of the network, and within which bounds."""
 
-    on: bool = False
+    enabled: bool = False
     min_interval_s: float = Field(0.25, gt=0)
-    max_interval_s: float = Field(2.0, gt=0)
+    max_interval_s: float = Field(2.0, gt=0, validate_default=True)
 
     @field_validator("max_interval_s")
     @classmethod
@@ -133,7 +133,7 @@ class DetectorSettings(_Frozen):
     @property
     def longest_interval_s(self) -> float:
         """The longest that the agent ever waits between two beats while it is well."""
-        return self.adaptive.max_interval_s if self.adaptive.on else self.interval_s
+        return self.adaptive.max_interval_s if self.adaptive.enabled else self.interval_s
 
 
 class RecoverySettings(_Frozen):

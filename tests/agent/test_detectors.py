@@ -56,7 +56,7 @@ def test_the_dead_are_found_within_the_documented_bound(
     What is lost on the way to others delays nothing either, but with a fixed timeout: there who missed a probe comes
     before who waits for its turn.
     """
-    wishes = constants(kind, interval_s=interval_s, fanout=fanout, adaptive={"on": adaptive})
+    wishes = constants(kind, interval_s=interval_s, fanout=fanout, adaptive={"enabled": adaptive})
     lost = 0.0 if kind == "fixed" else loss
     world = World(wishes, 10, seed, reach, delay_s=0.4, loss=lost, storm_ends_s=math.inf, gossip=gossip)
     killed_at_s = killed_after * interval_s
@@ -100,7 +100,7 @@ def test_delays_below_the_timeout_make_nobody_a_suspect(
     kind: str, interval_s: float, seed: int, fanout: int, reach: int, delay_s: float, *, adaptive: bool
 ) -> None:
     """Nor a doubted one, however they vary."""
-    wishes = constants(kind, interval_s=interval_s, fanout=fanout, adaptive={"on": adaptive})
+    wishes = constants(kind, interval_s=interval_s, fanout=fanout, adaptive={"enabled": adaptive})
     world = World(wishes, 8, seed, reach, delay_s)
     world.run_until(40 * interval_s)
     assert (*world.suspected, *world.doubted) == ()
@@ -285,7 +285,7 @@ def test_phi_takes_no_pause_of_its_own_for_the_peers_silence() -> None:
     [
         ({"kind": "fixed"}, 4, 2.5, 2.5),
         ({"kind": "fixed", "fanout": 2, "misses": 3}, 5, 9.5, 9.5),
-        ({"kind": "fixed", "adaptive": {"on": True}}, 4, 4.5, 4.5),
+        ({"kind": "fixed", "adaptive": {"enabled": True}}, 4, 4.5, 4.5),
         ({"kind": "phi"}, 4, 5.306, 5.306),
         ({"kind": "phi", "fanout": 1}, 4, 8.306, 8.306),
         ({"kind": "swim"}, 4, 5.0, 9.0),
@@ -301,7 +301,7 @@ def test_the_documented_bounds(wishes: dict[str, object], links: int, healthy_s:
 
 def test_the_interval_follows_the_network_within_its_bounds() -> None:
     """Short while answers are quick, longer when they are late or lost, and what the dead miss does not count."""
-    adaptive = constants("fixed", adaptive={"on": True})
+    adaptive = constants("fixed", adaptive={"enabled": True})
     pace = Pace(adaptive)
     assert pace.interval_s == 0.25
     for _ in range(50):
