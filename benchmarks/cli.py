@@ -30,10 +30,11 @@ _MAX_STOCK_CALLS = 200
 _COST_PROCESSES = 3
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Reports its errors like the rest of the lab: one line, no usage text."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises ConfigError."""
         raise ConfigError(f"{message}; see: {self.prog} --help")
 
 
@@ -74,7 +75,7 @@ def fill(document: Path, measured: str) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="python -m benchmarks", description="What the adapters cost.", allow_abbrev=False)
+    parser = Parser(prog="python -m benchmarks", description="What the adapters cost.", allow_abbrev=False)
     known = ", ".join(subject.name for subject in subjects.available())
     parser.add_argument("--protocol", action="append", metavar="NAME", help=f"only this one; again for more: {known}")
     parser.add_argument("--calls", type=_size, default=1000, help="round trips of each side; 0 for none (%(default)s)")

@@ -46,12 +46,13 @@ def rich(table: Table) -> RichTable:
 def markdown(bench: Bench) -> str:
     """All tables, with what they hold for; ends in a newline."""
     parts = [f"Measured on {bench.made_at:%d %b %Y} on a host of {_host(bench)}, seed {bench.seed}."]
-    for table in tables(bench):
-        lines = [f"**{table.title}**", "", _line(table.columns)]
-        lines.append("|---" + "|---:" * (len(table.columns) - 1) + "|")
-        lines += [_line(row) for row in table.rows]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *(as_markdown(table) for table in tables(bench))]) + "\n"
+
+
+def as_markdown(table: Table) -> str:
+    """One table under its title."""
+    rule = "|---" + "|---:" * (len(table.columns) - 1) + "|"
+    return "\n".join([f"**{table.title}**", "", _line(table.columns), rule, *(_line(row) for row in table.rows)])
 
 
 def _line(cells: tuple[str, ...]) -> str:
