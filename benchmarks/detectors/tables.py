@@ -7,10 +7,9 @@ from statistics import median
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from benchmarks.detectors.results import MAX_DETECTION_RATIO, Calm, Report, linked_ms
+from benchmarks.detectors.results import MAX_DETECTION_RATIO, Calm, Report, linked_ms, p95
 from benchmarks.figures import CONFIG, STYLE, drawn, styled
 from benchmarks.tables import Table, as_markdown
-from orchestrator.metrics.definition import quantile
 from orchestrator.report_figures import BLACK, BLUE, GREEN, ORANGE
 
 _COLOURS = {"fixed": BLUE, "phi": ORANGE, "swim": GREEN}
@@ -57,14 +56,14 @@ def _curve(report: Report) -> go.Figure:
     for kind, colour in _COLOURS.items():
         points = [price for price in report.prices if price.kind == kind and not price.adaptive and not price.slow]
         figure.add_scatter(
-            x=[price.cost_bytes_per_s for price in points], y=[quantile(price.detection_ms, 0.95) for price in points],
+            x=[price.cost_bytes_per_s for price in points], y=[p95(price.detection_ms) for price in points],
             text=[f"{price.interval_s:g} s" for price in points], mode="lines+markers+text", name=kind,
             textposition="top right", line={"color": colour},
         )  # fmt: skip
     for price in report.prices:
         if price.adaptive and not price.slow:
             figure.add_scatter(
-                x=[price.cost_bytes_per_s], y=[quantile(price.detection_ms, 0.95)], mode="markers",
+                x=[price.cost_bytes_per_s], y=[p95(price.detection_ms)], mode="markers",
                 name="fixed, adaptive interval", marker={"color": BLACK, "symbol": "x"},
             )  # fmt: skip
     figure.update_xaxes(title="bytes a second and agent while nothing happens", type="log")
@@ -88,8 +87,8 @@ def _freezes(report: Report) -> Table:
             (
                 kind,
                 f"{bound_ms:.0f}",
-                f"{median(linked):.0f} / {quantile(linked, 0.95):.0f}",
-                f"{quantile(linked, 0.95) / bound_ms:.2f}",
+                f"{median(linked):.0f} / {p95(linked):.0f}",
+                f"{p95(linked) / bound_ms:.2f}",
                 _spread(own),
                 _spread(others),
                 f"{sum(item.taken_ms is None for item in found)}",
@@ -106,7 +105,7 @@ def _freezes(report: Report) -> Table:
 
 
 def _spread(taken_ms: list[float]) -> str:
-    return f"{median(taken_ms):.0f} / {quantile(taken_ms, 0.95):.0f} ({len(taken_ms)})" if taken_ms else "none"
+    return f"{median(taken_ms):.0f} / {p95(taken_ms):.0f} ({len(taken_ms)})" if taken_ms else "none"
 
 
 def _calms(report: Report) -> Table:
@@ -148,7 +147,7 @@ def _prices(report: Report) -> Table:
                 "adaptive" if price.adaptive else f"{price.interval_s:g} s",
                 "200" if price.slow else "2",
                 f"{price.cost_bytes_per_s:.0f}",
-                f"{median(price.detection_ms):.0f} / {quantile(price.detection_ms, 0.95):.0f}",
+                f"{median(price.detection_ms):.0f} / {p95(price.detection_ms):.0f}",
                 f"{price.undetected}",
                 f"{price.bound_ms:.0f}",
             )

@@ -64,8 +64,7 @@ def test_sections_without_content_are_defaults() -> None:
         ({"scenario": {"adopt": False}}, "x.yaml: unknown key scenario.adopt; did you mean recovery.adopt?"),
         (
             {"detector": {"qqq": 1}},
-            "unknown key detector.qqq; expected one of kind, mode, interval_s, timeout_s, misses, fanout, phi, "
-            "swim, adaptive",
+            "unknown key detector.qqq; expected one of kind, mode, interval_s, timeout_s, misses, fanout, phi, swim",
         ),
         ({"scenario": {True: 1}}, "unknown key scenario.True"),
         (
