@@ -1,15 +1,18 @@
 """Drives the membership: sends its probes, feeds it evidence, carries out what it decides."""
 
+import math
 import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from agent.detection import Excuse, Mechanism, Through
+from agent.indirect import IndirectProbes
 from agent.journal import Journal
 from agent.membership import (
     Decision,
-    Mechanism,
+    Doubt,
     Membership,
     News,
     Probe,
@@ -18,6 +21,7 @@ from agent.membership import (
     Restore,
     Suspect,
     Tell,
+    Trust,
 )
 from agent.mesh import MeshNetwork
 from agent.settings import DetectorSettings
@@ -85,21 +89,24 @@ class HeartbeatMonitor:
         self._lag = lag
         self._outbox: dict[str, dict[str, News]] = {}
         self._sending: dict[str, None] = {}
+        self._waking_at = math.inf
+        self._indirect = IndirectProbes(membership, mesh, clock, journal, spawn, self._carry_out)
         mesh.broke = lambda peer: self.doubt(peer, "request")
-        mesh.met = lambda peer, life: self._carry_out(membership.told([News(peer, life, alive=True)]))
+        mesh.met = lambda peer, life: self._carry_out(membership.told([News(peer, life, alive=True)], clock.now()))
         mesh.introduction = self._introduction
         mesh.on("membership", self._on_news)
         mesh.on("hello", self._on_hello)
 
     async def beat_forever(self) -> None:
         """Probe once an interval, from a seeded phase on, without drift."""
-        interval_s = self._settings.interval_s
-        due = self._clock.now() + self._rng.uniform(0, interval_s)
+        due = self._clock.now() + self._rng.uniform(0, self._membership.interval_s)
         while True:
             await self._clock.sleep(due - self._clock.now())
             # A stand-in may be dead as well: it is probed from the moment it is wanted.
             linking = self.recovery.linking if self.recovery is not None else ()
-            self._carry_out(self._membership.due_probes(list(dict.fromkeys((*self._mesh.links, *linking)))))
+            links = list(dict.fromkeys((*self._mesh.links, *linking)))
+            self._carry_out(self._membership.due_probes(links, self._clock.now()))
+            interval_s = self._membership.interval_s
             due += interval_s
             # After a stall (a frozen process that resumed) beats are skipped, not fired in a burst.
             while due < self._clock.now():
@@ -114,12 +121,35 @@ class HeartbeatMonitor:
             match decision:
                 case Probe():
                     self._spawn(self._probe(decision))
+                case Through():
+                    self._spawn(self._indirect.ask(decision))
                 case Suspect() | Restore() | Replace():
                     self._change_view(decision)
                 case Tell():
                     self._tell(decision)
-                case Refute():
-                    self._journal.append("refute", incarnation=decision.incarnation)
+                case Refute() | Doubt() | Trust() | Excuse():
+                    self._note(decision)
+        if self._membership.deadline < self._waking_at:
+            self._waking_at = self._membership.deadline
+            self._spawn(self._wake(self._waking_at))
+
+    async def _wake(self, at: float) -> None:
+        """Let the detector decide at its deadline, or see that there is a later one."""
+        await self._clock.sleep(at - self._clock.now())
+        if at == self._waking_at:
+            self._waking_at = math.inf
+        self._carry_out(self._membership.tick(self._clock.now(), starved=self._is_starved(self._recent_lag_s())))
+
+    def _note(self, decision: Refute | Doubt | Trust | Excuse) -> None:
+        match decision:
+            case Refute():
+                self._journal.append("refute", incarnation=decision.incarnation)
+            case Doubt():
+                self._journal.append("doubt", peer=decision.peer, peer_inc=decision.incarnation, by=decision.by)
+            case Trust():
+                self._journal.append("trust", peer=decision.peer, peer_inc=decision.incarnation)
+            case Excuse():
+                self._excuse(decision.peer, self._recent_lag_s())
 
     def _change_view(self, change: Suspect | Restore | Replace) -> None:
         peer = change.peer
@@ -138,13 +168,13 @@ class HeartbeatMonitor:
     async def _probe(self, decision: Probe) -> None:
         began = self._clock.now()
         try:
-            await self._mesh.probe(decision.peer, self._settings.timeout_s)
+            await self._mesh.probe(decision.peer, self._membership.timeout_s)
         except PeerTimeoutError:
             self._carry_out(self._unanswered(decision, began))
         except ProtocolError:
-            self._carry_out(self._membership.missed(decision))
+            self._carry_out(self._membership.missed(decision, self._clock.now(), refused=True))
         else:
-            self._carry_out(self._membership.heard(decision.peer))
+            self._carry_out(self._membership.heard(decision.peer, self._clock.now(), began))
         self.observed(decision.peer, max(0.0, self._clock.now() - began - self._lag.worst_s(began)))
 
     def _unanswered(self, decision: Probe, began: float) -> list[Decision]:
@@ -153,10 +183,19 @@ class HeartbeatMonitor:
         The idea is Lifeguard's local health (Dadgar, Phillips, Currey 2018), taken from the lateness of the own loop.
         """
         lag_s = self._lag.worst_s(began)
-        if lag_s < _STARVED_SHARE * self._settings.timeout_s:
-            return self._membership.missed(decision)
-        self._journal.append("excused", peer=decision.peer, lag_ms=round(lag_s * 1000, 3))
+        if not self._is_starved(lag_s):
+            return self._membership.missed(decision, self._clock.now(), refused=False)
+        self._excuse(decision.peer, lag_s)
         return self._membership.undecided(decision.peer)
+
+    def _recent_lag_s(self) -> float:
+        return self._lag.worst_s(self._clock.now() - self._settings.timeout_s)
+
+    def _is_starved(self, lag_s: float) -> bool:
+        return lag_s >= _STARVED_SHARE * self._settings.timeout_s
+
+    def _excuse(self, peer: str, lag_s: float) -> None:
+        self._journal.append("excused", peer=peer, lag_ms=round(lag_s * 1000, 3))
 
     def _tell(self, decision: Tell) -> None:
         recipients = self._mesh.links if decision.peer is None else (decision.peer,)
@@ -202,7 +241,7 @@ class HeartbeatMonitor:
         except ValidationError:
             self._journal.append("nonsense", peer=message.sender, kind=message.kind)
             return
-        self._carry_out(self._membership.told(news, message.sender))
+        self._carry_out(self._membership.told(news, self._clock.now(), message.sender))
         if missing and self.recovery is not None:
             self.recovery.on_linked(message.sender, missing, message.cause)
 
@@ -214,4 +253,4 @@ class HeartbeatMonitor:
 
 
 def _body(news: Iterable[News]) -> dict[str, JsonValue]:
-    return {"news": _NEWS.dump_python(list(news), mode="json")}
+    return {"news": _NEWS.dump_python(list(news), mode="json", exclude_defaults=True)}

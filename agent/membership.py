@@ -1,17 +1,19 @@
 """Who is alive, as one agent believes it: a pure state machine without I/O and without a clock of its own.
 
-Suspicion, incarnation numbers and refutation follow SWIM (Das, Gupta, Motivala 2002). Evidence goes in as method
-calls with the time of the observation; decisions come out as values which ``heartbeat.py`` carries out.
+News, incarnation numbers and refutation follow SWIM (Das, Gupta, Motivala 2002). When silence becomes suspicion is the
+detector's business (``agent/detection.py``). Evidence goes in as method calls with the time of the observation;
+decisions come out as values which ``heartbeat.py`` carries out.
 """
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from random import Random
 
+from agent import detection
+from agent.detection import Accuse, Clear, Declare, Excuse, Mechanism, Through, Verdict
+from agent.pace import Pace
 from agent.settings import DetectorSettings
 
-Mechanism = Literal["probe", "request", "tcp", "watch", "gossip"]
 RESTART_STEP = 1000
 """Incarnations of one process life; the next life starts at the next multiple."""
 
@@ -23,6 +25,8 @@ class News:
     peer: str
     incarnation: int
     alive: bool
+    doubted_by: str | None = None
+    """Who has reason to hold a peer for dead that is held for alive; it may clear its name."""
 
 
 @dataclass(frozen=True)
@@ -73,42 +77,52 @@ class Tell:
 
 @dataclass(frozen=True)
 class Refute:
-    """Others held this agent for dead; it now lives under ``incarnation``."""
+    """Others held this agent for dead, or doubted it; it now lives under ``incarnation``."""
 
     incarnation: int
 
 
-Decision = Probe | Suspect | Restore | Replace | Tell | Refute
+@dataclass(frozen=True)
+class Doubt:
+    """``peer`` is doubted by ``by``; it is held for alive until that has lasted too long."""
+
+    peer: str
+    incarnation: int
+    by: str
 
 
-def noticed_within_s(settings: DetectorSettings, links: int) -> float:
-    """How long a crash can go unnoticed by an agent with so many links, in s.
+@dataclass(frozen=True)
+class Trust:
+    """``peer`` is doubted no longer."""
 
-    In the worst case all of them died, right after they were probed: each then takes ``misses`` of the ``fanout``
-    probes of a beat, and the last one is found at the end.
-    """
-    beats = settings.misses * math.ceil(links / settings.fanout)
-    return beats * settings.interval_s + settings.timeout_s
+    peer: str
+    incarnation: int
+
+
+Decision = Probe | Through | Suspect | Restore | Replace | Tell | Refute | Doubt | Trust | Excuse
 
 
 @dataclass
 class _Record:
     incarnation: int = 0
     alive: bool = True
-    misses: int = 0
     confirming: bool = False
     probed: int = 0
-    """The beat of the last routine probe."""
+    """The beat of the last probe that was to find it back."""
 
 
 class Membership:
-    """The failure detector with a fixed timeout: ``misses`` unanswered probes in a row make a suspicion."""
+    """Who is alive and who tells whom, around the detector of the kind that the settings name."""
 
-    def __init__(self, me: str, incarnation: int, peers: Sequence[str], settings: DetectorSettings) -> None:
+    def __init__(
+        self, me: str, incarnation: int, peers: Sequence[str], settings: DetectorSettings, rng: Random
+    ) -> None:
         self.incarnation = incarnation
         self._me = me
         self._settings = settings
         self._records = {peer: _Record() for peer in peers}
+        self._detector = detection.load(settings.kind)(me, settings, rng)
+        self._pace = Pace(settings)
         self._beats = 0
 
     @property
@@ -126,37 +140,53 @@ class Membership:
         record = self._records.get(peer)
         return record is not None and record.alive
 
-    def due_probes(self, links: Sequence[str]) -> list[Decision]:
-        """The probes of one interval: at most ``fanout`` among live links, and one suspect to find it back.
+    def knows(self, peer: str) -> bool:
+        """Whether ``peer`` is another member of the mesh."""
+        return peer in self._records
 
-        Links that missed a probe come first, then those that have waited longest, so the cost does not grow with the
-        mesh. A crash is suspected within :func:`noticed_within_s`.
+    @property
+    def interval_s(self) -> float:
+        """From this beat to the next."""
+        return self._pace.interval_s * self._detector.stretch
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a probe that goes out now is waited for."""
+        return self._settings.timeout_s * self._detector.stretch
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`tick` is due; infinite for never."""
+        return self._detector.deadline
+
+    def due_probes(self, links: Sequence[str], now: float) -> list[Decision]:
+        """The probes of one interval: those that the detector wants of live links, and one suspect to find it back.
+
+        A crash is suspected within :func:`agent.detection.noticed_within_s`.
         """
         records = self._records
-        live = sorted(
-            (peer for peer in links if self.is_alive(peer)),
-            key=lambda peer: (not records[peer].misses, records[peer].probed),
-        )
-        suspects = sorted(self.suspects, key=lambda peer: records[peer].probed)
-        chosen = live[: self._settings.fanout] + suspects[:1]
+        chosen = self._detector.due([peer for peer in links if self.is_alive(peer)], now)
+        chosen += sorted(self.suspects, key=lambda peer: records[peer].probed)[:1]
         self._beats += 1
         for peer in chosen:
             records[peer].probed = self._beats
         return [Probe(peer, incarnation=records[peer].incarnation) for peer in chosen]
 
-    def heard(self, peer: str) -> list[Decision]:
-        """``peer`` gave a sign of life. One that is held for dead is told so: only it can refute."""
+    def heard(self, peer: str, now: float, asked_at: float) -> list[Decision]:
+        """``peer`` answered a probe. One that is doubted or held for dead is told so: only it can refute."""
         record = self._records.get(peer)
         if record is None:
             return []
-        record.misses = 0
         record.confirming = False
-        if record.alive:
-            return []
-        return [Tell(News(peer, record.incarnation, alive=False), peer)]
+        self._pace.answered(peer, now - asked_at)
+        if not record.alive:
+            return [Tell(News(peer, record.incarnation, alive=False), peer)]
+        decisions = self._as_decisions(self._detector.heard(peer, now, asked_at))
+        told = News(peer, record.incarnation, alive=True, doubted_by=self._me)
+        return [*decisions, *(Tell(told, peer) for decision in decisions if isinstance(decision, Trust))]
 
-    def missed(self, probe: Probe) -> list[Decision]:
-        """This probe went unanswered; after other evidence (``confirm``) one is enough."""
+    def missed(self, probe: Probe, now: float, *, refused: bool) -> list[Decision]:
+        """This probe was ``refused``, or went unanswered; it may be one after other evidence (``confirm``)."""
         peer, confirm = probe.peer, probe.confirm
         record = self._records[peer]
         if probe.incarnation != record.incarnation:
@@ -167,14 +197,25 @@ class Membership:
             record.confirming = False
         if not record.alive:
             return []
-        record.misses += 1
-        if confirm is None and record.misses < self._settings.misses:
+        self._pace.missed(peer)
+        if confirm is not None:
+            return self._as_decisions(self._detector.unconfirmed(peer, confirm, now, refused=refused))
+        return self._as_decisions(self._detector.missed(peer, now))
+
+    def helped(self, peer: str, helper: str, now: float, *, alive: bool) -> list[Decision]:
+        """``helper`` was asked to probe ``peer``, and says whether that answered."""
+        if not self.is_alive(peer):
             return []
-        return self._suspect(peer, record.incarnation, confirm or "probe")
+        return self._as_decisions(self._detector.helped(peer, helper, now, alive=alive))
+
+    def tick(self, now: float, *, starved: bool) -> list[Decision]:
+        """The detector's deadline has passed; ``starved`` when this agent was not awake to hear an answer lately."""
+        return self._as_decisions(self._detector.tick(now, starved=starved))
 
     def undecided(self, peer: str) -> list[Decision]:
         """A probe of ``peer`` told nothing either way."""
         self._records[peer].confirming = False
+        self._detector.excused(peer)
         return []
 
     def doubted(self, peer: str, mechanism: Mechanism) -> list[Decision]:
@@ -188,12 +229,14 @@ class Membership:
         record.confirming = True
         return [Probe(peer, mechanism, record.incarnation)]
 
-    def told(self, items: Iterable[News], sender: str | None = None) -> list[Decision]:
+    def told(self, items: Iterable[News], now: float, sender: str | None = None) -> list[Decision]:
         """Others spread news; what was not known yet is believed and passed on."""
         decisions: list[Decision] = []
         for news in items:
             if news.peer == self._me:
                 decisions += self._about_me(news, sender)
+            elif news.peer in self._records and news.doubted_by is not None:
+                decisions += self._restored(replace(news, doubted_by=None)) + self._heard_of_doubt(news, now)
             elif news.peer in self._records:
                 decisions += self._restored(news) if news.alive else self._accused(news)
         return decisions
@@ -208,12 +251,13 @@ class Membership:
         return [News(self._me, self.incarnation, alive=True), *notable]
 
     def _about_me(self, news: News, sender: str | None) -> list[Decision]:
-        if news.alive:
+        if news.alive and news.doubted_by is None:
             return []
         if news.incarnation < self.incarnation:
             # The refutation has not reached this accuser, and nobody else would ever repeat it.
             return [Tell(News(self._me, self.incarnation, alive=True), sender)] if sender is not None else []
         self.incarnation = news.incarnation + 1
+        self._detector.blamed()
         return [Refute(self.incarnation), Tell(News(self._me, self.incarnation, alive=True))]
 
     def _accused(self, news: News) -> list[Decision]:
@@ -237,9 +281,37 @@ class Membership:
         elif restarted:
             decisions.append(Replace(news.peer, news.incarnation, "gossip"))
         self._records[news.peer] = _Record(incarnation=news.incarnation, probed=record.probed)
-        return [*decisions, Tell(news)]
+        return [*decisions, *self._as_decisions(self._forget(news.peer)), Tell(news)]
+
+    def _heard_of_doubt(self, news: News, now: float) -> list[Decision]:
+        record = self._records[news.peer]
+        if not record.alive or news.incarnation < record.incarnation or news.doubted_by in (None, news.peer):
+            return []
+        return self._as_decisions(self._detector.accused(news.peer, news.doubted_by, now))
+
+    def _as_decisions(self, verdicts: Iterable[Verdict]) -> list[Decision]:
+        """What the detector judges, as it concerns the present life of each peer."""
+        decisions: list[Decision] = []
+        for verdict in verdicts:
+            incarnation = self._records[verdict.peer].incarnation
+            match verdict:
+                case Declare():
+                    decisions += self._suspect(verdict.peer, incarnation, verdict.mechanism)
+                case Accuse():
+                    doubted = News(verdict.peer, incarnation, alive=True, doubted_by=verdict.by)
+                    decisions += [Doubt(verdict.peer, incarnation, verdict.by), Tell(doubted)]
+                case Clear():
+                    decisions.append(Trust(verdict.peer, incarnation))
+                case Through() | Excuse():
+                    decisions.append(verdict)
+        return decisions
+
+    def _forget(self, peer: str) -> list[Verdict]:
+        self._pace.forget(peer)
+        return self._detector.forget(peer)
 
     def _suspect(self, peer: str, incarnation: int, mechanism: Mechanism) -> list[Decision]:
+        self._forget(peer)
         record = self._records[peer]
         record.alive = False
         record.incarnation = incarnation

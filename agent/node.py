@@ -139,7 +139,8 @@ class Node:
 
     def _assemble(self, spawn: Spawn) -> None:
         settings, clock, journal = self._settings, self._clock, self._journal
-        membership = Membership(settings.node_id, settings.incarnation, settings.peers, settings.detector)
+        order = random.Random(f"{settings.seed}|{settings.node_id}|detector")  # noqa: S311 - an order, not a secret
+        membership = Membership(settings.node_id, settings.incarnation, settings.peers, settings.detector, order)
         self._spawn = spawn
         mailbag = Mailbag(clock, self._workspace.note_message)
         self._mesh = MeshNetwork(self._identity, self._adapter, clock, journal, self._new_id, spawn, mailbag)

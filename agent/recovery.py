@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable, Sequence
 
 from agent.batch import SuspicionBatch
+from agent.detection import surely_noticed_within_s
 from agent.exchange import Exchange
 from agent.heartbeat import Spawn
 from agent.journal import Journal
 from agent.links import most_links, replacements
-from agent.membership import noticed_within_s
 from agent.mesh import LinkReason, MeshNetwork
 from agent.replication import Replication
 from agent.retries import Backoff
@@ -60,9 +60,9 @@ class RecoveryHandler:
         self._leaning: dict[str, tuple[str, ...]] = {}
         self._roster = tuple(member.node_id for member in settings.roster)
         links = most_links(settings.topology, settings.neighbours, self._roster)
-        self._unnoticed_s = noticed_within_s(settings.detector, links) + _SPREAD_S
+        self._unnoticed_s = surely_noticed_within_s(settings.detector, links) + _SPREAD_S
         if settings.topology == "star":  # a leaf that dies with the hub is missed only by the next hub
-            self._unnoticed_s += noticed_within_s(settings.detector, 1)
+            self._unnoticed_s += surely_noticed_within_s(settings.detector, 1)
 
     @property
     def linking(self) -> tuple[str, ...]:

@@ -1,9 +1,19 @@
 """What the runtime tells one agent before it starts; validated once, frozen inside."""
 
+import pkgutil
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from protocols.adapter import Endpoint
 
@@ -46,15 +56,87 @@ class Phase(_Frozen):
     """Seconds after t0."""
 
 
+DETECTORS = tuple(sorted(found.name for found in pkgutil.iter_modules([str(Path(__file__).parent / "detectors")])))
+"""The failure detectors by name: one for each file in ``agent/detectors/``."""
+
+
+def _known(kind: str) -> str:
+    if kind not in DETECTORS:
+        raise PydanticCustomError("detector", "one of {known}", {"known": ", ".join(DETECTORS)})
+    return kind
+
+
+def _no_less(value: float, info: ValidationInfo, least: str) -> float:
+    if least in info.data and value < info.data[least]:
+        raise PydanticCustomError("order", "a number no less than {least}", {"least": least})
+    return value
+
+
+class PhiSettings(_Frozen):
+    """The constants of the detector ``phi`` (Hayashibara et al. 2004)."""
+
+    threshold: float = Field(8.0, gt=0, le=300)
+    """Suspicion level phi from which a peer is held for dead: a living one is so silent with probability 10^-phi."""
+    window: int = Field(100, ge=2)
+    """So many of the last arrivals are judged by."""
+    min_std_s: float = Field(0.1, gt=0)
+    """No arrivals are taken for more regular than this."""
+    pause_s: float = Field(1.0, ge=0)
+    """Silence that is accepted on top."""
+
+
+class SwimSettings(_Frozen):
+    """The constants of the detector ``swim`` (Das et al. 2002, Dadgar et al. 2018)."""
+
+    helpers: int = Field(3, ge=0)
+    """Members that are asked to probe a silent peer before it is doubted."""
+    suspicion_min: float = Field(1.0, ge=0)
+    """Intervals from the doubt to the declared death when ``confirmations`` others doubt as well."""
+    suspicion_max: float = Field(3.0, ge=0, validate_default=True)
+    """The same when nobody else doubts."""
+    confirmations: int = Field(2, ge=0)
+    max_health: int = Field(2, ge=0)
+    """An agent in bad health waits and pauses up to so many times longer on top; 0 switches that off."""
+
+    @field_validator("suspicion_max")
+    @classmethod
+    def _ordered(cls, value: float, info: ValidationInfo) -> float:
+        return _no_less(value, info, "suspicion_min")
+
+
+class AdaptiveSettings(_Frozen):
+    """Whether the interval between probes follows the measured state of the network, and within which bounds."""
+
+    enabled: bool = False
+    min_interval_s: float = Field(0.25, gt=0)
+    max_interval_s: float = Field(2.0, gt=0, validate_default=True)
+
+    @field_validator("max_interval_s")
+    @classmethod
+    def _ordered(cls, value: float, info: ValidationInfo) -> float:
+        return _no_less(value, info, "min_interval_s")
+
+
 class DetectorSettings(_Frozen):
     """The failure detector's constants, equal for all protocols."""
 
+    kind: Annotated[str, AfterValidator(_known)] = "fixed"
+    """What turns silence into suspicion: a file in ``agent/detectors/``."""
     mode: Literal["probe", "common", "tcp", "native"] = "common"
     interval_s: float = Field(1.0, gt=0)
     timeout_s: float = Field(0.5, gt=0)
     misses: int = Field(2, ge=1)
+    """Unanswered probes in a row that make a suspicion; of kind ``fixed`` only."""
     fanout: int = Field(4, ge=1)
     """Probes per interval at most, whatever the size of the mesh."""
+    phi: PhiSettings = PhiSettings()
+    swim: SwimSettings = SwimSettings()
+    adaptive: AdaptiveSettings = AdaptiveSettings()
+
+    @property
+    def longest_interval_s(self) -> float:
+        """The longest that the agent ever waits between two beats while it is well."""
+        return self.adaptive.max_interval_s if self.adaptive.enabled else self.interval_s
 
 
 class RecoverySettings(_Frozen):

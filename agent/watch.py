@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 
+from agent.detection import Mechanism
 from agent.heartbeat import HeartbeatMonitor, Spawn
-from agent.membership import Mechanism
 from agent.mesh import MeshNetwork
 from agent.settings import DetectorSettings
 from protocols.adapter import BaseProtocolAdapter

@@ -7,12 +7,12 @@ from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from benchmarks.results import Bench
-from benchmarks.tables import tables
+from benchmarks.tables import Table, tables
 from orchestrator.report_figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, TRAFFIC_COLOURS, VERMILION
 
-_CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": False}
+CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": False}
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK)
-_STYLE = """
+STYLE = """
 body { font-family: system-ui, sans-serif; max-width: 70rem; margin: 1rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
 caption { text-align: left; font-weight: 600; padding: .4rem 0; }
@@ -24,9 +24,9 @@ div.wide { overflow-x: auto; }
 
 def page(bench: Bench) -> str:
     """Figures and tables; equal for equal results."""
-    found = [draw(bench) for drawn, draw in _FIGURES if getattr(bench, drawn)]
+    found = [draw(bench) for measured, draw in _FIGURES if getattr(bench, measured)]
     body = [
-        figure.to_html(full_html=False, include_plotlyjs=False, config=_CONFIG, div_id=f"figure-{number}")
+        figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG, div_id=f"figure-{number}")
         for number, figure in enumerate(found)
     ]
     title = f"Fail-Storm: what the adapters cost, {bench.made_at:%d %b %Y}"
@@ -35,16 +35,18 @@ def page(bench: Bench) -> str:
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>",
+            f"<title>{escape(title)}</title><style>{STYLE}</style><script>{get_plotlyjs()}</script>",
             f"</head><body><h1>{escape(title)}</h1>",
             *body,
-            *(_table(table.title, table.columns, table.rows) for table in tables(bench)),
+            *(drawn(table) for table in tables(bench)),
             "</body></html>\n",
         ]
     )
 
 
-def _table(title: str, columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
+def drawn(table: Table) -> str:
+    """One table of the page."""
+    title, columns, rows = table
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="wide"><table><caption>{escape(title)}</caption><tr>{head}</tr>{body}</table></div>'
@@ -66,7 +68,7 @@ def _round_trips(bench: Bench) -> go.Figure:
         )  # fmt: skip
     figure.update_yaxes(title="ms a round trip", type="log")
     figure.update_layout(boxmode="group", title="Round trip of one small message: the bare SDK and the adapter")
-    return _styled(figure)
+    return styled(figure)
 
 
 def _costs(bench: Bench) -> go.Figure:
@@ -86,7 +88,7 @@ def _costs(bench: Bench) -> go.Figure:
     figure.update_yaxes(autorange="reversed")
     figure.update_yaxes(showticklabels=False, col=2)
     figure.update_layout(barmode="stack", title="What the acts of recovery cost", height=200 + 22 * len(rows))
-    return _styled(figure)
+    return styled(figure)
 
 
 def _endurances(bench: Bench) -> go.Figure:
@@ -102,10 +104,11 @@ def _endurances(bench: Bench) -> go.Figure:
     figure.update_xaxes(title="message")
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(title="Thousands of messages in a row", height=520)
-    return _styled(figure)
+    return styled(figure)
 
 
-def _styled(figure: go.Figure) -> go.Figure:
+def styled(figure: go.Figure) -> go.Figure:
+    """In the look of all figures here."""
     return figure.update_layout(template="plotly_white", font={"family": "system-ui, sans-serif", "size": 13})
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.cli import EXIT_BROKEN, EXIT_CONFIG, EXIT_INTERRUPTED, EXIT_LAB, Parser, fill
 from benchmarks.storm_results import LEAST_STORMS, Figure, Storms, broken_bounds, figures, read
-from benchmarks.tables import Table, lines, rich
+from benchmarks.tables import Table, as_markdown, rich
 from orchestrator import host, journal
 from orchestrator.compare import files, plan
 from orchestrator.compare.command import stopped
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Console().print(rich(table))
         if options.docs is not None:
             measured = f"Measured on {storms.made_at:%d %b %Y} on a host of {storms.host['cpu_count']} cores.\n\n"
-            fill(options.docs, f"{measured}{lines(table)}\n", _MARK)
+            fill(options.docs, f"{measured}{as_markdown(table)}\n", _MARK)
         broken = list(broken_bounds(storms))
     except FailstormError as error:
         complaints.print(f"benchmarks: {' '.join(str(error).split())}")

@@ -50,11 +50,10 @@ def rich(table: Table) -> RichTable:
 def markdown(bench: Bench) -> str:
     """All tables, with what they hold for; ends in a newline."""
     parts = [f"Measured on {bench.made_at:%d %b %Y} on a host of {_host(bench)}, seed {bench.seed}."]
-    parts += [lines(table) for table in tables(bench)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *(as_markdown(table) for table in tables(bench))]) + "\n"
 
 
-def lines(table: Table) -> str:
+def as_markdown(table: Table) -> str:
     """One table in Markdown, its title in bold above it."""
     rows = "\n".join(map(_line, table.rows))
     return f"**{table.title}**\n\n{_line(table.columns)}\n|---{'|---:' * (len(table.columns) - 1)}|\n{rows}"

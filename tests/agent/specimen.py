@@ -76,7 +76,7 @@ class Agent:
 
     def hear(self, *news: News) -> None:
         """Tell it this, as a peer would, and have it act on it."""
-        self.heartbeat._carry_out(self.membership.told(news))
+        self.heartbeat._carry_out(self.membership.told(news, self.node._clock.now()))
 
     def changes(self, *names: str) -> list[tuple[str, str, int, str]]:
         """Its suspicions, their ends, or both: event, peer, incarnation, mechanism."""

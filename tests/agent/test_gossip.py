@@ -16,7 +16,7 @@ PEERS = ("b", "c", "d", "e", "f")
 
 def membership(**wishes: object) -> Membership:
     """The view of ``a``."""
-    return Membership("a", 0, PEERS, DetectorSettings.model_validate(wishes))
+    return Membership("a", 0, PEERS, DetectorSettings.model_validate(wishes), random.Random(1))
 
 
 def picture(view: Membership) -> dict[str, tuple[int, bool]]:
@@ -39,10 +39,10 @@ NEWS = st.lists(
 def test_any_order_and_duplication_of_news_ends_in_the_same_view(items: list[News], data: st.DataObject) -> None:
     """What a membership believes depends on what it was told, not on when or how often."""
     first, second = membership(), membership()
-    first.told(items)
+    first.told(items, 0)
     again = data.draw(st.lists(st.sampled_from(items), max_size=5)) if items else []
     for news in data.draw(st.permutations([*items, *again])):
-        second.told([news])
+        second.told([news], 0)
     assert picture(first) == picture(second)
 
 
@@ -51,19 +51,19 @@ def test_what_is_believed_is_passed_on_and_nothing_else(items: list[News], more:
     """Who hears only what this agent passes on ends in this agent's view; old news is not passed on at all."""
     first, second = membership(), membership()
     for news in (*items, *more):
-        passed_on = [decision.news for decision in first.told([news]) if isinstance(decision, Tell)]
+        passed_on = [decision.news for decision in first.told([news], 0) if isinstance(decision, Tell)]
         assert passed_on in ([], [news])
-        second.told(passed_on)
+        second.told(passed_on, 0)
     assert picture(first) == picture(second)
-    assert not first.told([*items, *more])
+    assert not first.told([*items, *more], 0)
 
 
 @given(items=NEWS)
 def test_a_view_tells_a_newcomer_everything(items: list[News]) -> None:
     """A newcomer who is told the view believes what its teller believes."""
-    teller, newcomer = membership(), Membership("z", 0, ("a", *PEERS), DetectorSettings())
-    teller.told(items)
-    newcomer.told(teller.view())
+    teller, newcomer = membership(), Membership("z", 0, ("a", *PEERS), DetectorSettings(), random.Random(1))
+    teller.told(items, 0)
+    newcomer.told(teller.view(), 0)
     assert {peer: known for peer, known in picture(newcomer).items() if peer != "a"} == picture(teller)
     assert newcomer.is_alive("a")
 
@@ -74,7 +74,7 @@ class Village:
     def __init__(self, size: int, order: random.Random) -> None:
         self.names = [f"n{number}" for number in range(size)]
         self.views = {
-            name: Membership(name, 0, [other for other in self.names if other != name], DetectorSettings())
+            name: Membership(name, 0, [other for other in self.names if other != name], DetectorSettings(), order)
             for name in self.names
         }
         self.dead: list[str] = []
@@ -96,7 +96,7 @@ class Village:
             sender, peer, news = self._post.popleft()
             if peer not in self.dead:
                 for _ in range(self._order.choice((1, 1, 2))):
-                    self.carry_out(peer, self.views[peer].told([news], sender))
+                    self.carry_out(peer, self.views[peer].told([news], 0, sender))
 
     def survivors_views(self) -> list[dict[str, bool]]:
         """Who is alive, as each survivor sees it."""
@@ -117,14 +117,16 @@ def test_survivors_agree_and_refutation_wins_over_accusation(
         if accuser != accused:
             village.views[accuser].doubted(accused, "request")
             known, _ = picture(village.views[accuser])[accused]
-            village.carry_out(accuser, village.views[accuser].missed(Probe(accused, "request", known)))
+            village.carry_out(
+                accuser, village.views[accuser].missed(Probe(accused, "request", known), 0, refused=False)
+            )
         if data.draw(st.booleans()):
             village.settle()
     for victim in village.dead:
         witness = living[0]
         village.views[witness].doubted(victim, "request")
         known, _ = picture(village.views[witness])[victim]
-        village.carry_out(witness, village.views[witness].missed(Probe(victim, "request", known)))
+        village.carry_out(witness, village.views[witness].missed(Probe(victim, "request", known), 0, refused=False))
     village.settle()
     truth = {name: name not in village.dead for name in village.names}
     assert village.survivors_views() == [truth] * len(living)
@@ -133,27 +135,27 @@ def test_survivors_agree_and_refutation_wins_over_accusation(
 def test_an_accused_agent_refutes_once_and_tells_everybody() -> None:
     """The accused lives on under the next incarnation; the same accusation again is answered, not refuted again."""
     view = membership()
-    assert view.told([News("a", 0, alive=False)]) == [Refute(1), Tell(News("a", 1, alive=True))]
-    assert view.told([News("a", 0, alive=False)]) == []
-    assert view.told([News("a", 1, alive=False)]) == [Refute(2), Tell(News("a", 2, alive=True))]
-    assert view.told([News("a", 7, alive=True)]) == []
-    assert view.told([News("a", 7, alive=False)]) == [Refute(8), Tell(News("a", 8, alive=True))]
+    assert view.told([News("a", 0, alive=False)], 0) == [Refute(1), Tell(News("a", 1, alive=True))]
+    assert view.told([News("a", 0, alive=False)], 0) == []
+    assert view.told([News("a", 1, alive=False)], 0) == [Refute(2), Tell(News("a", 2, alive=True))]
+    assert view.told([News("a", 7, alive=True)], 0) == []
+    assert view.told([News("a", 7, alive=False)], 0) == [Refute(8), Tell(News("a", 8, alive=True))]
 
 
 def test_an_old_accusation_is_answered_to_the_accuser_alone() -> None:
     """If the refutation got lost on its way, the accuser hears it when it accuses again."""
     view = membership()
-    view.told([News("a", 0, alive=False)], "b")
-    assert view.told([News("a", 0, alive=False)], "c") == [Tell(News("a", 1, alive=True), "c")]
+    view.told([News("a", 0, alive=False)], 0, "b")
+    assert view.told([News("a", 0, alive=False)], 0, "c") == [Tell(News("a", 1, alive=True), "c")]
 
 
 def test_a_suspect_that_lives_can_only_refute_by_itself() -> None:
     """A sign of life does not clear a suspect: it is told, and comes back under its next incarnation."""
     view = membership()
-    view.told([News("b", 0, alive=False)])
-    assert view.heard("b") == [Tell(News("b", 0, alive=False), "b")]
+    view.told([News("b", 0, alive=False)], 0)
+    assert view.heard("b", 0, 0) == [Tell(News("b", 0, alive=False), "b")]
     assert not view.is_alive("b")
-    assert view.told([News("b", 1, alive=True)]) == [
+    assert view.told([News("b", 1, alive=True)], 0) == [
         Restore("b", 1, "gossip", restarted=False),
         Tell(News("b", 1, alive=True)),
     ]
@@ -162,14 +164,16 @@ def test_a_suspect_that_lives_can_only_refute_by_itself() -> None:
 def test_a_restarted_suspect_is_restored_and_reported_as_restarted() -> None:
     """The next life of a suspect is told from a refutation by its incarnation."""
     view = membership()
-    view.told([News("b", 2, alive=False)])
-    assert view.told([News("b", RESTART_STEP, alive=True)])[0] == Restore("b", RESTART_STEP, "gossip", restarted=True)
+    view.told([News("b", 2, alive=False)], 0)
+    assert view.told([News("b", RESTART_STEP, alive=True)], 0)[0] == Restore(
+        "b", RESTART_STEP, "gossip", restarted=True
+    )
 
 
 def test_a_restart_that_nobody_noticed_is_told_on_and_suspects_nobody() -> None:
     """The old life is lost, which its peers must know; but who is alive was never held for dead."""
     view = membership()
-    assert view.told([News("b", RESTART_STEP, alive=True)]) == [
+    assert view.told([News("b", RESTART_STEP, alive=True)], 0) == [
         Replace("b", RESTART_STEP, "gossip"),
         Tell(News("b", RESTART_STEP, alive=True)),
     ]
@@ -179,10 +183,10 @@ def test_a_restart_that_nobody_noticed_is_told_on_and_suspects_nobody() -> None:
 @given(items=NEWS, own_life=st.sampled_from([0, RESTART_STEP]))
 def test_nobody_is_suspected_for_an_earlier_life_than_is_known(items: list[News], own_life: int) -> None:
     """In whatever order news come, to the old and to the restarted: a later life is not accused of an earlier death."""
-    view = Membership("a", own_life, PEERS, DetectorSettings())
+    view = Membership("a", own_life, PEERS, DetectorSettings(), random.Random(1))
     known = dict.fromkeys(PEERS, 0)
     for news in items:
-        decisions = view.told([news])
+        decisions = view.told([news], 0)
         known[news.peer] = max(known[news.peer], news.incarnation)
         for decision in decisions:
             if isinstance(decision, Suspect):
@@ -193,9 +197,9 @@ def test_nobody_is_suspected_for_an_earlier_life_than_is_known(items: list[News]
 def test_a_restart_begins_with_a_clean_slate() -> None:
     """Misses of the old life do not count against the new one."""
     view = membership(misses=2)
-    view.missed(Probe("b"))
-    view.told([News("b", RESTART_STEP, alive=True)])
-    assert view.missed(Probe("b", incarnation=RESTART_STEP)) == []
+    view.missed(Probe("b"), 0, refused=False)
+    view.told([News("b", RESTART_STEP, alive=True)], 0)
+    assert view.missed(Probe("b", incarnation=RESTART_STEP), 0, refused=False) == []
     assert view.is_alive("b")
 
 
@@ -203,26 +207,26 @@ def test_a_confirmation_asked_of_the_old_life_does_not_condemn_the_new_one() -> 
     """A confirming probe that was out when the peer came back says nothing about its new incarnation."""
     view = membership()
     view.doubted("b", "request")
-    view.told([News("b", RESTART_STEP, alive=True)])
-    assert view.missed(Probe("b", "request")) == []
+    view.told([News("b", RESTART_STEP, alive=True)], 0)
+    assert view.missed(Probe("b", "request"), 0, refused=False) == []
     assert view.is_alive("b")
 
 
 def test_an_introduction_under_the_known_incarnation_is_no_news() -> None:
     """At the start everybody says hello to everybody; nothing is told on."""
     view = membership()
-    assert view.told([News("b", 0, alive=True)]) == []
-    assert view.told([News("stranger", 5, alive=True)]) == []
+    assert view.told([News("b", 0, alive=True)], 0) == []
+    assert view.told([News("stranger", 5, alive=True)], 0) == []
 
 
 @pytest.mark.parametrize("incarnation", [1, RESTART_STEP])
 def test_silence_of_an_earlier_incarnation_says_nothing_about_a_later_one(incarnation: int) -> None:
     """A probe that was out when the peer refuted or came back does not count, routine or not."""
     view = membership(misses=1)
-    (routine, *_), (confirming,) = view.due_probes(["b"]), view.doubted("b", "request")
+    (routine, *_), (confirming,) = view.due_probes(["b"], 0), view.doubted("b", "request")
     assert isinstance(routine, Probe)
     assert isinstance(confirming, Probe)
-    view.told([News("b", incarnation, alive=True)])
+    view.told([News("b", incarnation, alive=True)], 0)
     view.doubted("b", "request")
-    assert view.missed(routine) == view.missed(confirming) == []
+    assert view.missed(routine, 0, refused=False) == view.missed(confirming, 0, refused=False) == []
     assert view.is_alive("b")

@@ -1,5 +1,6 @@
 """The failure detector as a pure state machine: complete, accurate, and at a cost that does not grow."""
 
+import random
 from collections.abc import Iterable, Sequence
 
 import pytest
@@ -7,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from agent.detection import Mechanism, noticed_within_s
 from agent.membership import (
     Decision,
-    Mechanism,
     Membership,
     News,
     Probe,
     Restore,
     Suspect,
     Tell,
-    noticed_within_s,
 )
 from agent.settings import DetectorSettings
 
@@ -32,7 +32,7 @@ def detector(**wishes: object) -> DetectorSettings:
 
 def membership(peers: Sequence[str] = PEERS, **wishes: object) -> Membership:
     """The view of ``a``."""
-    return Membership("a", 0, peers, detector(**wishes))
+    return Membership("a", 0, peers, detector(**wishes), random.Random(1))
 
 
 def probed(decisions: Iterable[Decision]) -> list[str]:
@@ -42,7 +42,7 @@ def probed(decisions: Iterable[Decision]) -> list[str]:
 
 def miss(view: Membership, peer: str, confirm: Mechanism | None = None) -> list[Decision]:
     """A probe of what ``view`` holds for the present life of ``peer`` goes unanswered."""
-    return view.missed(Probe(peer, confirm, picture(view)[peer][0]))
+    return view.missed(Probe(peer, confirm, picture(view)[peer][0]), 0, refused=False)
 
 
 def picture(view: Membership) -> dict[str, tuple[int, bool]]:
@@ -72,11 +72,11 @@ def test_a_dead_link_is_suspected_in_time(
     between_two = -(-(link_count - 1) // fanout) + 1
     bound = misses if link_count <= fanout else others_first + (misses - 1) * between_two
     for beat in range(dead_from + bound):
-        for peer in probed(view.due_probes(links)):
+        for peer in probed(view.due_probes(links, 0)):
             answers = beat < dead_from if peer == victim else data.draw(st.booleans())
-            decisions = view.heard(peer) if answers else miss(view, peer)
+            decisions = view.heard(peer, 0, 0) if answers else miss(view, peer)
             if not answers and peer != victim and not view.is_alive(peer):
-                view.told([News(peer, picture(view)[peer][0] + 1, alive=True)])
+                view.told([News(peer, picture(view)[peer][0] + 1, alive=True)], 0)
             assert beat >= dead_from or Suspect(victim, 0, "probe") not in decisions
     assert not view.is_alive(victim)
 
@@ -98,11 +98,11 @@ def test_any_number_of_crashes_at_once_is_noticed_within_the_stated_time(
     view = membership(links, misses=misses, fanout=fanout)
     stated_s = noticed_within_s(detector(misses=misses, fanout=fanout), link_count)
     for beat in range(dead_from + int(stated_s)):  # beats come once a second
-        for peer in probed(view.due_probes(links)):
+        for peer in probed(view.due_probes(links, 0)):
             if beat >= dead_from and peer in dead:
                 miss(view, peer)
             else:
-                view.heard(peer)
+                view.heard(peer, 0, 0)
     assert sorted(view.suspects) == sorted(dead)
 
 
@@ -111,12 +111,12 @@ def test_no_pattern_of_missed_probes_keeps_a_dead_link_from_its_turn() -> None:
     links = [f"p{number}" for number in range(5)]
     view = membership(links, fanout=3, misses=2)
     for beat in UNLUCKY.split(","):
-        for peer in probed(view.due_probes(links)):
+        for peer in probed(view.due_probes(links, 0)):
             answers = peer != "p3" and peer[1:] not in beat
             if not answers:
                 miss(view, peer)
             else:
-                view.heard(peer)
+                view.heard(peer, 0, 0)
     assert "p3" in view.suspects
 
 
@@ -129,9 +129,9 @@ def test_the_cost_of_a_beat_does_not_grow_with_the_mesh(
     """At most ``fanout`` live links and one suspect are probed per interval, nobody twice."""
     links = [f"p{number}" for number in range(link_count)]
     view = membership(links, fanout=fanout, misses=3)
-    view.told(News(peer, 0, alive=False) for peer in links[:suspect_count])
+    view.told((News(peer, 0, alive=False) for peer in links[:suspect_count]), 0)
     for _ in range(beats):
-        chosen = probed(view.due_probes(links))
+        chosen = probed(view.due_probes(links, 0))
         assert len(chosen) <= fanout + 1
         assert len(set(chosen)) == len(chosen)
         assert sum(view.is_alive(peer) for peer in chosen) <= fanout
@@ -145,27 +145,27 @@ def test_calm_links_take_turns(link_count: int, fanout: int) -> None:
     links = [f"p{number}" for number in range(link_count)]
     view = membership(links, fanout=fanout)
     for _ in range(3):
-        turn = [probed(view.due_probes(links)) for _ in range(-(-link_count // fanout))]
+        turn = [probed(view.due_probes(links, 0)) for _ in range(-(-link_count // fanout))]
         assert {peer for chosen in turn for peer in chosen} == set(links)
 
 
 def test_a_link_that_missed_is_asked_again_at_the_next_beat() -> None:
     """Doubt is settled before routine goes on, however many links wait for their turn."""
     view = membership(fanout=2, misses=3)
-    first, calm = probed(view.due_probes(PEERS))
+    first, calm = probed(view.due_probes(PEERS, 0))
     miss(view, first)
-    view.heard(calm)
-    assert first in probed(view.due_probes(PEERS))
+    view.heard(calm, 0, 0)
+    assert first in probed(view.due_probes(PEERS, 0))
     miss(view, first)
-    assert first in probed(view.due_probes(PEERS))
+    assert first in probed(view.due_probes(PEERS, 0))
     assert miss(view, first)[0] == Suspect(first, 0, "probe")
 
 
 def test_suspects_are_probed_in_turn_so_that_they_can_be_found_back() -> None:
     """One suspect per beat, each in its turn, whether it is a link or not."""
     view = membership()
-    view.told([News("c", 0, alive=False), News("e", 0, alive=False)])
-    assert [probed(view.due_probes(["b"])) for _ in range(3)] == [["b", "c"], ["b", "e"], ["b", "c"]]
+    view.told([News("c", 0, alive=False), News("e", 0, alive=False)], 0)
+    assert [probed(view.due_probes(["b"], 0)) for _ in range(3)] == [["b", "c"], ["b", "e"], ["b", "c"]]
 
 
 class Detector(RuleBasedStateMachine):
@@ -185,7 +185,7 @@ class Detector(RuleBasedStateMachine):
         was_alive = self.view.is_alive(peer)
         incarnation = picture(self.view)[peer][0]
         expected = [] if was_alive else [Tell(News(peer, incarnation, alive=False), peer)]
-        assert self.view.heard(peer) == expected
+        assert self.view.heard(peer, 0, 0) == expected
         self.streak[peer] = 0
         self.asked.pop(peer, None)
 
@@ -231,7 +231,7 @@ class Detector(RuleBasedStateMachine):
         """News count when they say more than is known: a later incarnation, or the death of the known one."""
         known, was_alive = picture(self.view)[peer]
         news = News(peer, known + newer, alive)
-        decisions = self.view.told([news])
+        decisions = self.view.told([news], 0)
         if newer > 0 and alive:
             expected = [Restore(peer, known + newer, "gossip", restarted=False)] if not was_alive else []
             assert decisions == [*expected, Tell(news)]
@@ -260,7 +260,7 @@ def test_an_answer_ends_the_streak() -> None:
     view = membership(misses=2)
     for _ in range(5):
         assert miss(view, "b") == []
-        assert view.heard("b") == []
+        assert view.heard("b", 0, 0) == []
     miss(view, "b")
     assert miss(view, "b")[0] == Suspect("b", 0, "probe")
 
@@ -279,7 +279,7 @@ def test_the_other_modes_confirm_before_they_suspect(mode: str) -> None:
     view = membership(mode=mode)
     assert view.doubted("b", "request") == [Probe("b", "request")]
     assert view.is_alive("b")
-    assert view.heard("b") == []
+    assert view.heard("b", 0, 0) == []
     assert view.doubted("b", "request") == [Probe("b", "request")]
     assert miss(view, "b", "request")[0] == Suspect("b", 0, "request")
 
@@ -288,7 +288,7 @@ def test_strangers_are_not_alive_and_no_evidence_counts_for_or_against_them() ->
     """Names that the roster does not have leave no trace."""
     view = membership()
     assert not view.is_alive("z")
-    assert view.heard("z") == []
+    assert view.heard("z", 0, 0) == []
     assert view.doubted("z", "request") == []
-    assert view.told([News("z", 3, alive=False), News("z", 4, alive=True)]) == []
-    assert probed(view.due_probes(["z"])) == []
+    assert view.told([News("z", 3, alive=False), News("z", 4, alive=True)], 0) == []
+    assert probed(view.due_probes(["z"], 0)) == []

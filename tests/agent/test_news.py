@@ -122,12 +122,12 @@ async def test_two_agents_that_link_know_the_same_afterwards(make_lab: MakeLab) 
     """A hello carries what its sender believes and is answered by what its receiver believes."""
     async with make_lab(agent_count=6, recovery={"reconnect": False}) as lab:
         a, b = lab.observer(), lab.agent(B)
-        a.membership.told([News("agent_3", 0, alive=False), News("agent_5", 7, alive=True)])
-        b.membership.told([News("agent_4", 0, alive=False)])
+        a.membership.told([News("agent_3", 0, alive=False), News("agent_5", 7, alive=True)], 0)
+        b.membership.told([News("agent_4", 0, alive=False)], 0)
         await a.mesh.link(B, "repair")
         await asyncio.sleep(0.1)
         assert views([a, b]) == [("agent_3", "agent_4")] * 2
-        assert b.membership.told([News("agent_5", 6, alive=False)]) == []
+        assert b.membership.told([News("agent_5", 6, alive=False)], 0) == []
 
 
 async def test_a_restarted_agent_is_restored_by_its_hello_and_told_what_it_missed(make_lab: MakeLab) -> None:

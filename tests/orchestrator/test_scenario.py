@@ -64,7 +64,7 @@ def test_sections_without_content_are_defaults() -> None:
         ({"scenario": {"adopt": False}}, "x.yaml: unknown key scenario.adopt; did you mean recovery.adopt?"),
         (
             {"detector": {"qqq": 1}},
-            "unknown key detector.qqq; expected one of mode, interval_s, timeout_s, misses, fanout",
+            "unknown key detector.qqq; expected one of kind, mode, interval_s, timeout_s, misses, fanout, phi, swim",
         ),
         ({"scenario": {True: 1}}, "unknown key scenario.True"),
         (
@@ -93,6 +93,20 @@ def test_sections_without_content_are_defaults() -> None:
         ({"scenario": {"fragments": 9}}, "from 10 to 100000, got 9"),
         ({"scenario": 7}, "x.yaml: scenario: expected a section with keys of its own, got 7"),
         ({"detector": {"mode": "magic"}}, "detector.mode: expected 'probe', 'common', 'tcp' or 'native', got 'magic'"),
+        ({"detector": {"kind": "magic"}}, "detector.kind: expected one of fixed, phi, swim, got 'magic'"),
+        (
+            {"detector": {"swim": {"suspicion_min": 5.0}}},
+            "x.yaml: detector.swim.suspicion_max: expected a number no less than suspicion_min, got nothing",
+        ),
+        (
+            {"detector": {"swim": {"suspicion_max": 0.5}}},
+            "detector.swim.suspicion_max: expected a number no less than suspicion_min, got 0.5",
+        ),
+        (
+            {"detector": {"adaptive": {"max_interval_s": 0.1}}},
+            "detector.adaptive.max_interval_s: expected a number no less than min_interval_s, got 0.1",
+        ),
+        ({"detector": {"phi": {"window": 1}}}, "detector.phi.window: expected greater than or equal to 2, got 1"),
         ({"detector": {"misses": "2"}}, "detector.misses: expected a valid integer, got '2'"),
         ({"recovery": {"adopt": "no"}}, "recovery.adopt: expected a valid boolean, got 'no'"),
         ({"expect": {"recovery_ms": "fast"}}, "expect.recovery_ms: expected a comparison out of"),

@@ -1,0 +1,1 @@
+"""The failure detectors, found by their files: every module here defines ``DETECTOR`` and is chosen by its name."""

@@ -1,0 +1,1 @@
+"""What the failure detectors are worth: how fast they are, what they cost, and whether they wrong the living."""
