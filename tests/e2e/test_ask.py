@@ -24,9 +24,11 @@ def write(folder: Path) -> Path:
     """A Markdown file with a section for each, and two questions about each."""
     sections, questions = [], []
     for name, (maker, year, what) in MAKERS.items():
-        sections.append(f"# {name}\n\nThe {name} is {what}. It was designed by {maker} and opened in {year}.\n")
-        questions.append({"question": f"When was the {name} opened?", "answer": year, "fragments": [name]})
-        questions.append({"question": f"Who designed the {name}?", "answer": maker, "fragments": [name]})
+        sections.append(f"# {name}\n\nThe {name} is {what}. {maker} drew the plans. Visitors first came in {year}.\n")
+        questions.append(
+            {"question": f"In what year did visitors first come to the {name}?", "answer": year, "fragments": [name]}
+        )
+        questions.append({"question": f"Who drew the plans of the {name}?", "answer": maker, "fragments": [name]})
     (folder / "notes.questions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in questions))
     (folder / "notes.md").write_text("\n".join(sections))
     return folder / "notes.md"
@@ -43,10 +45,6 @@ def test_a_mesh_answers_what_one_process_answers(lab: Callable[..., Lab], tmp_pa
     answers = {event["task"]: event for event in journal if event["ev"] == "answer"}
     assert len(tasks) == len(answers) == 10
     assert all(set(plan["sources"]) & set(answers[task]["evidence"]) for task, plan in tasks.items())
-    # Where few fragments make a shard, rare words weigh otherwise than in the whole, and answers may differ in words.
-    mesh = sum(answers[task]["answer"] == plan["answer"] for task, plan in tasks.items())
-    single = sum(plan["reference"] == plan["answer"] for plan in tasks.values())
-    assert mesh >= 5
-    row = next(line for line in output.splitlines() if "exact match" in line)
-    assert [f"{share / 10:.2%}" in row for share in (mesh, single)] == [True, True]
-    assert "100.00%" in next(line for line in output.splitlines() if "key in the evidence" in line)
+    assert all(answers[task]["answer"] == plan["reference"] == plan["answer"] for task, plan in tasks.items())
+    rows = [line.split() for line in output.splitlines() if line.startswith("│ exact") or line.startswith("│ F1")]
+    assert [row.count("100.00%") for row in rows] == [2, 2]
