@@ -28,8 +28,19 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 """An id of a node or a message: it is kept by receivers, so its length is bounded."""
 
 Kind = Literal[
-    "broadcast", "echo", "hello", "request", "result", "commit", "membership", "ping-req", "ping-ack", "fetch", "copy",
-    "holding", "risk",
+    "broadcast",
+    "echo",
+    "hello",
+    "request",
+    "result",
+    "commit",
+    "membership",
+    "ping-req",
+    "ping-ack",
+    "fetch",
+    "copy",
+    "holding",
+    "risk",
 ]
 
 

@@ -46,5 +46,5 @@ def test_a_mesh_answers_what_one_process_answers(lab: Callable[..., Lab], tmp_pa
     assert len(tasks) == len(answers) == 10
     assert all(set(plan["sources"]) & set(answers[task]["evidence"]) for task, plan in tasks.items())
     assert all(answers[task]["answer"] == plan["reference"] == plan["answer"] for task, plan in tasks.items())
-    rows = [line.split() for line in output.splitlines() if line.startswith("│ exact") or line.startswith("│ F1")]
+    rows = [line.split() for line in output.splitlines() if line.startswith(("│ exact", "│ F1"))]
     assert [row.count("100.00%") for row in rows] == [2, 2]
