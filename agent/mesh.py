@@ -268,7 +268,7 @@ class MeshNetwork:
         try:
             with classify(message.traffic, message.recipient):
                 await self._adapter.send_message(message.recipient, message)
-        except ProtocolError:
+        except (ProtocolError, asyncio.CancelledError):  # cancelled: its sender has learned that the peer is dead
             self._mailbag.note("failed", message)
             raise
         self._mailbag.note("sent", message)

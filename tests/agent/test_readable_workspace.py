@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from agent.fragments import shard_of
 from agent.tools import TOOLS
 from tests.agent.lab import ANSWER, Lab
@@ -71,14 +73,18 @@ async def test_messages_of_both_ends_fit_together(make_lab: MakeLab) -> None:
         assert all(one["ok"] and one["in_reply_to"] in requests for one in results)
 
 
-async def test_a_message_to_the_dead_and_a_failed_task_are_told(make_lab: MakeLab) -> None:
-    """A message that nobody acknowledged stands there as failed, a task that was given up with its reason."""
+@pytest.mark.parametrize("fault", ["kill", "freeze"])
+async def test_a_message_to_the_dead_and_a_failed_task_are_told(make_lab: MakeLab, fault: str) -> None:
+    """A message that nobody acknowledged, or waits for any more, has failed; a task given up says why."""
     async with make_lab(agent_count=8, replication=1) as lab:
         agents = await running(lab)
         (holder,) = agents[0].worker.shelves.placement[shard_of("Mira Holt", 8)]
         living = [agent for agent in agents if agent.settings.node_id != holder]
         task = owned(agents[0], living[0].settings.node_id)
-        lab.kill(next(agent for agent in agents if agent.settings.node_id == holder))
+        if fault == "kill":
+            lab.kill(next(agent for agent in agents if agent.settings.node_id == holder))
+        else:
+            lab.network.freeze(holder)
         start(lab, living, {task: 0.1})
         await asyncio.sleep(0.5)
         suspect(living, holder)
