@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from agent.models.replay import Recorded
 from agent.settings import KEY_VARIABLE, AgentSettings
 from orchestrator import settings_load
 from orchestrator.cli import main
+from orchestrator.compose.engine import Engine
+from orchestrator.compose.launch import Launch
 from orchestrator.compose.prepare import KEY_IS_ELSEWHERE, Owner, keep_sources, kept_recording, prepare
 from orchestrator.model_settings import HOST_OF_CONTAINERS
-from orchestrator.run_dir import SCENARIO_FILE
+from orchestrator.run_dir import SCENARIO_FILE, RunDir
 from protocols.errors import ConfigError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -110,3 +113,20 @@ def test_each_agent_has_the_recording_in_its_workspace(tmp_path: Path) -> None:
             assert str(told.model.recording) == "/workspace/recording.jsonl"
     [layer] = kept_recording(settled)
     assert layer.values == {"llm": {"model": {"recording": str(settled / "recording.jsonl")}}}
+
+
+def test_one_call_to_the_engine_carries_the_key(tmp_path: Path) -> None:
+    """The one that creates the agents; neither builds nor questions see it, nor the call for the orchestrator."""
+    calls = tmp_path / "calls"
+    client = tmp_path / "docker"
+    client.write_text(f'#!/bin/sh\necho "${KEY_VARIABLE}|$*" >> {calls}\necho agent-1 orchestrator\n')
+    client.chmod(0o755)
+    environ = {KEY_VARIABLE: "sk-not-to-be-seen", "PATH": "/bin"}
+    layer = settings_load.Layer("test", {"llm": {"model": {"type": "openai"}}})
+    engine = Engine(str(client), "1", {**environ, KEY_VARIABLE: ""})
+    launch = Launch(settings_load.build([layer], environ), engine, Console(quiet=True), debug=False)
+    launch._start(RunDir("run", tmp_path))
+    asked = [line.split("|") for line in calls.read_text().splitlines()]
+    assert [call for key, call in asked if key] == ["compose up --detach --no-build agent-1"]
+    assert {key for key, _ in asked} == {"", "sk-not-to-be-seen"}
+    assert any(call.startswith("compose up --no-start") for key, call in asked if not key)
