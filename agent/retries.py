@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-_MOST_TOKENS = 10.0
+MOST_TOKENS = 10.0
 RETRIES_PER_SUCCESS = 0.2
 RETRIES_PER_S = 5.0
 """What an agent may retry when nothing succeeds at all, so that nobody waits for ever on an empty bucket."""
@@ -21,19 +21,19 @@ class RetryBudget:
         self._per_success = per_success
         self._per_s = per_s
         self._enforced = enforced
-        self._tokens = _MOST_TOKENS
+        self._tokens = MOST_TOKENS
         self._filled_at: float | None = None
 
     def earn(self) -> None:
         """Something was done well."""
-        self._tokens = min(_MOST_TOKENS, self._tokens + self._per_success)
+        self._tokens = min(MOST_TOKENS, self._tokens + self._per_success)
 
     def spend(self, now: float) -> bool:
         """Whether a retry is allowed at the monotonic second ``now``; if so it is paid for."""
         if not self._enforced:
             return True
         waited_s = 0.0 if self._filled_at is None else now - self._filled_at
-        self._tokens = min(_MOST_TOKENS, self._tokens + self._per_s * waited_s)
+        self._tokens = min(MOST_TOKENS, self._tokens + self._per_s * waited_s)
         self._filled_at = now
         # Ten tenths are a token, whatever binary fractions make of it.
         allowed = self._tokens >= 1 - 1e-9

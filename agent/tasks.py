@@ -19,7 +19,7 @@ from protocols.clock import Clock
 from protocols.errors import ProtocolError
 from protocols.message import Cause, Message, Traffic
 
-_PATIENCE_IN_DEADLINES = 3
+PATIENCE_IN_DEADLINES = 3
 """A late answer earns nothing, but it is not a lost task; after three deadlines nobody waits any more."""
 
 _NOTICE_ATTEMPTS = 4
@@ -133,7 +133,7 @@ class TaskOwner:
 
     async def _pipeline(self, question: Question, cause: Cause | None) -> JsonObject:
         state: JsonObject = {"question": question.question}
-        give_up_at = self._t0 + question.at_s + _PATIENCE_IN_DEADLINES * self._settings.task_deadline_s
+        give_up_at = self._t0 + question.at_s + PATIENCE_IN_DEADLINES * self._settings.task_deadline_s
         if cause is not None:  # a task taken over late still gets its chance
             give_up_at = max(give_up_at, self._clock.now() + self._settings.task_deadline_s)
         for name, tool in REGISTRY.items():

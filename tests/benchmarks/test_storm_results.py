@@ -31,6 +31,7 @@ def a_storm(**changes: object) -> StormRun:
         after=(100, 99),
         unanswerable=0,
         amplification_peak=1.5,
+        amplification_allowed=5.0,
         amplification_after=1.0,
     )
     return sound.model_copy(update=changes)
@@ -52,7 +53,21 @@ def test_the_figures_of_one_storm() -> None:
     assert run.repaired_ms == [120, 620, 1300]
     assert (run.before, run.after, run.unanswerable, run.lost_tasks) == ((12, 12), (12, 8), 2, 1)
     assert (run.amplification_peak, run.amplification_after) == (1.615385, 0.923077)
+    # Five agents, ten tokens and 5 a second over 2 + 3 * 2 s; 36 tasks in 18 s make 4 in 2 s, with 13/12 attempts each.
+    assert run.amplification_allowed == pytest.approx(1.2 + 5 * (10 + 5 * 8) / (13 / 12 * 4))
     assert run.obstacle is None
+
+
+def test_only_linked_pairs_count() -> None:
+    """Who had no link to the victim learns of its death from others, which is not what the detector is judged by."""
+    events = list(load(STORM))
+    (roster,) = (event for event in events if event["ev"] == "roster")
+    first = roster["agents"][0]
+    first["neighbours"] = [name for name in first["neighbours"] if name != "agent_4"]
+    evidence = Evidence.from_events(events)
+    run = read(evidence, build(STORM.parent, evidence, None, 0).content)
+    # Without agent_1's 50 ms about agent_4.
+    assert sorted(after for after in run.detection_ms if after is not None) == [350, 500, 800, 1200, 1500]
 
 
 def test_sound_storms_break_nothing() -> None:
@@ -75,6 +90,7 @@ def test_sound_storms_break_nothing() -> None:
         ({"agreement_ms": 1100.0}, "agreement_ms"),
         ({"lost_tasks": 1}, "answerable tasks lost"),
         ({"after": (100, 97)}, "excess drop"),
+        ({"amplification_peak": 5.1}, "retry amplification, peak"),
         ({"amplification_after": 1.06}, "retry amplification after steady state"),
     ],
 )
