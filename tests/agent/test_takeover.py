@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agent.membership import RESTART_STEP, News
-from agent.tasks import _PATIENCE_IN_DEADLINES
+from agent.tasks import PATIENCE_IN_DEADLINES
 from protocols.message import Traffic
 from tests.agent.owning import DEADLINE_S, UNNOTICED_S, MakeLab, all_events, owned, running, start, started, suspect
 
@@ -212,7 +212,7 @@ async def test_a_task_taken_over_late_still_gets_a_whole_deadline(make_lab: Make
             lab.adapter(name)
             lab.network.freeze(name)
         start(lab, [a], {task: 0.0})
-        await asyncio.sleep(_PATIENCE_IN_DEADLINES * DEADLINE_S + 1)
+        await asyncio.sleep(PATIENCE_IN_DEADLINES * DEADLINE_S + 1)
         suspect([a], "agent_2")
         began = lab.clock.now()
         await asyncio.sleep(10)
