@@ -61,6 +61,7 @@ class Replication:
         self._doubted_until: dict[str, float] = {}
         self._awaited: dict[str, asyncio.Future[Message]] = {}
         self._reviewing = False
+        self._cut: dict[int | None, list[Broadcast]] = {}
         mesh.on("fetch", self._on_fetch)
         mesh.on("copy", self._on_copy)
         mesh.on("holding", self._on_holding)
@@ -202,17 +203,25 @@ class Replication:
         broadcast, t0 = plan
         body: dict[str, JsonValue] = {}
         if isinstance(shard, int) and shard in self._shelves.store.shards:
-            fragments = self._shelves.store.fragments_of(shard)
-            whole = Broadcast(document=broadcast.document, shards={shard: fragments}, placement=(), schedule=())
+            parts = self._parts_of(shard, broadcast)
         elif message.body.get("plan") is True:
-            whole, body = broadcast.model_copy(update={"shards": {}}), {"t0": t0}
+            parts, body = self._parts_of(None, broadcast), {"t0": t0}
         else:
             return
-        parts = split(whole, _PART_BYTES)
         if 0 <= part < len(parts):
             body |= {"content": parts[part].model_dump(mode="json")}
             reply = self._mesh.message(message.sender, "copy", Traffic.RESUME, body, in_reply_to=message.message_id)
             self._spawn(self._send(reply))
+
+    def _parts_of(self, shard: int | None, plan: Broadcast) -> list[Broadcast]:
+        """A shard, or with None what is not in any; cut once, since that blocks for a moment, and kept."""
+        if shard not in self._cut:
+            whole = plan.model_copy(update={"shards": {}})
+            if shard is not None:
+                fragments = self._shelves.store.fragments_of(shard)
+                whole = Broadcast(document=plan.document, shards={shard: fragments}, placement=(), schedule=())
+            self._cut[shard] = split(whole, _PART_BYTES)
+        return self._cut[shard]
 
     async def _on_copy(self, message: Message) -> None:
         awaited = self._awaited.get(message.in_reply_to or "")
