@@ -70,9 +70,10 @@ bench: $(VENV)/ready ## adapters beside their bare SDKs, and ten storms: make be
 bench-full: $(VENV)/ready ## storms enough for every bound, about 15 minutes; interrupted, the same line goes on
 	@$(BIN)/python -m benchmarks.storms --repeats 32
 
-docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md and the dashboards from the code
+docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md, docs/faults.md and the dashboards from the code
 	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md
 	@$(BIN)/python -m orchestrator.telemetry.docs docs/telemetry.md
+	@$(BIN)/python -m chaos.docs docs/faults.md
 	@$(BIN)/python -m grafana.generate
 
 lock: $(VENV)/uv ## resolve the dependencies again

@@ -242,11 +242,16 @@ class Membership:
         return decisions
 
     def view(self) -> list[News]:
-        """All that a newcomer must know: this agent itself, and whoever is not as at the start."""
+        """All that a newcomer must know: this agent itself, and whoever is not as at the start.
+
+        Who holds most others for dead has more likely been cut off itself (Lifeguard's local health: blame yourself
+        first), and accuses nobody: one that comes back from a cut would make the others take each other for dead.
+        """
+        is_cut_off = 2 * len(self.suspects) > len(self._records)
         notable = [
             News(peer, record.incarnation, record.alive)
             for peer, record in self._records.items()
-            if not record.alive or record.incarnation
+            if (record.incarnation if record.alive else not is_cut_off)
         ]
         return [News(self._me, self.incarnation, alive=True), *notable]
 
@@ -258,7 +263,10 @@ class Membership:
             return [Tell(News(self._me, self.incarnation, alive=True), sender)] if sender is not None else []
         self.incarnation = news.incarnation + 1
         self._detector.blamed()
-        return [Refute(self.incarnation), Tell(News(self._me, self.incarnation, alive=True))]
+        refutation = News(self._me, self.incarnation, alive=True)
+        # Who accused it may be no link any more: after a cut has healed, nobody else would tell the other side.
+        direct = [Tell(refutation, sender)] if sender is not None else []
+        return [Refute(self.incarnation), Tell(refutation), *direct]
 
     def _accused(self, news: News) -> list[Decision]:
         record = self._records[news.peer]

@@ -72,7 +72,7 @@ class Node:
         )
         context = AdapterContext(
             identity,
-            lambda name: settings.member(name).endpoint,
+            settings.route,
             clock,
             counter,
             self._workspace.folder,

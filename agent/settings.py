@@ -210,6 +210,8 @@ class AgentSettings(_Frozen):
     workspace: Path
     roster: tuple[Member, ...]
     conductor: Member
+    detours: dict[str, int] = {}
+    """Peers that this agent reaches through a port of the lab's proxy; its own port, and the roster, are as ever."""
     topology: str
     neighbours: tuple[str, ...]
     edges: tuple[tuple[str, str], ...] = ()
@@ -241,6 +243,11 @@ class AgentSettings(_Frozen):
     def peers(self) -> tuple[str, ...]:
         """All other agents, in roster order."""
         return tuple(member.node_id for member in self.roster if member.node_id != self.node_id)
+
+    def route(self, node_id: str) -> Endpoint:
+        """Where this agent finds ``node_id``, itself and the conductor included; raises LookupError."""
+        member = self.member(node_id)
+        return Endpoint(member.host, self.detours.get(node_id, member.port))
 
     def member(self, node_id: str) -> Member:
         """The roster entry called ``node_id`` (the conductor too); raises LookupError."""

@@ -138,7 +138,7 @@ def _linked(evidence: Evidence, detection: Mapping[str, Any] | None) -> Iterator
 
 def _repaired(evidence: Evidence) -> list[float]:
     """When each request that a victim had, or whose task it had, was acknowledged by another, ms since T0."""
-    found = [repair for link in ("warm", "new") for repair in repairs(evidence, link)]
+    found = [made.repair for link in ("warm", "new") for made in repairs(evidence, link)]
     return sorted(to_ms(repair.t) for repair in found if repair.kind != "edge")
 
 

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from chaos.parameters import NONE, Parameters
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """A node id or the name of a fault; it never reaches a path or the engine, and could do no harm there."""
 
@@ -19,6 +21,7 @@ class OrderMessage(_Frozen):
     fault: Name
     victims: Annotated[tuple[Name, ...], Field(max_length=1024)]
     """Node ids. Whether they may be hurt is the target's decision: see ``chaos.targets.check_order``."""
+    parameters: Parameters = NONE
 
 
 class RecordedEvent(_Frozen):

@@ -1,5 +1,6 @@
 """Chaos in another container: sends each order to the chaos service and records what it answers."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from chaos.faults import Record
 from chaos.messages import AgentState, AgentStates, OrderMessage, Outcome
 from chaos.schedule import Order
+from chaos.storm import marked
 from protocols.clock import Clock
 from protocols.errors import FaultError, LabError
 
@@ -51,10 +53,20 @@ class RemoteChaos:
 
         Raises FaultError when it is refused, LabError when chaos or its engine does not answer.
         """
-        message = OrderMessage(action=order.action, fault=order.fault, victims=order.victims)
+        message = OrderMessage(
+            action=order.action, fault=order.fault, victims=order.victims, parameters=order.parameters
+        )
         outcome = await self._ask("POST", "/orders", message, Outcome, ORDER_TIMEOUT_S)
+        record = marked(self.record, order)
         for event in outcome.events:
-            self.record(event.ev, at=event.at, **event.fields)
+            record(event.ev, at=event.at, **event.fields)
+
+    async def renew(self) -> None:
+        """Tell chaos that whoever orders is still there; an answer that does not come is nobody's concern."""
+        with contextlib.suppress(httpx.TransportError):
+            await self.http.post(
+                f"{self.url}/lease", headers={"Authorization": f"Bearer {self.token}"}, timeout=_CONNECT_TIMEOUT_S
+            )
 
     async def agents(self) -> dict[str, AgentState]:
         """What the engine says about every agent of the run; raises LabError."""

@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import JsonValue, ValidationError
 
+from chaos.guard import Ward
 from chaos.messages import AgentState, AgentStates, OrderMessage, Outcome, RecordedEvent
 from chaos.schedule import Order
 from chaos.storm import acting_on
@@ -28,11 +29,13 @@ Say = Callable[[str], None]
 class Desk:
     """Carries out one order at a time."""
 
-    def __init__(self, target: Target, clock: Clock, telemetry: Telemetry, say: Say) -> None:
+    def __init__(self, target: Target, clock: Clock, telemetry: Telemetry, say: Say, ward: Ward | None = None) -> None:
+        """``ward`` heals what was ordered here when whoever orders falls silent."""
+        self.ward = ward
         self._target = target
         self._clock = clock
         self._telemetry = telemetry
-        self._say = say
+        self.say = say
         self._busy = asyncio.Lock()
 
     async def carry_out(self, message: OrderMessage) -> Outcome:
@@ -44,38 +47,29 @@ class Desk:
             events.append(event)
             self._telemetry.observe(event.ev, event.at, event.fields)
 
-        order = Order(self._clock.now(), message.fault, message.action, message.victims)
+        order = Order(self._clock.now(), message.fault, message.action, message.victims, message.parameters)
         what = f"{message.action} {message.fault} {' '.join(message.victims) or 'nobody'}"
+        if self.ward is not None and message.action == "inject":
+            self.ward.hurt()
         try:
             async with self._busy:
                 await acting_on(self._target, record)(order)
         except (FaultError, LabError) as error:
             outcome = "refused" if isinstance(error, FaultError) else "failed"
             self._telemetry.count(message.action, outcome)
-            self._say(f"{what}: {outcome}: {error}")
+            self.say(f"{what}: {outcome}: {error}")
             raise
         reasons = [str(event.fields["reason"]) for event in events if event.ev == "fault_failed"]
         self._telemetry.count(message.action, "failed" if reasons else "done")
-        self._say(f"{what}: {'; '.join(reasons) or 'done'}")
+        self.say(f"{what}: {'; '.join(reasons) or 'done'}")
         return Outcome(events=tuple(events))
 
 
-def application(
-    run_id: str, desk: Desk, agents: AskAgents, token: str, registry: CollectorRegistry, say: Say
-) -> FastAPI:
-    """``POST /orders`` and ``GET /agents`` with the token; ``GET /health`` and ``GET /metrics`` for everybody."""
+def application(run_id: str, desk: Desk, agents: AskAgents, token: str, registry: CollectorRegistry) -> FastAPI:
+    """``/orders``, ``/lease`` and ``/agents`` with the token; ``/health`` and ``/metrics`` for everybody."""
     app = FastAPI(openapi_url=None)
 
-    async def with_token(request: Request) -> None:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        # In constant time: how long the comparison takes says nothing about the token.
-        if not hmac.compare_digest(given.encode(), token.encode()) or scheme.lower() != "bearer":
-            say(f"{request.method} {request.url.path!r} without the token of run {run_id}: refused")
-            raise HTTPException(
-                401,
-                f"expected the token of run {run_id}: orders come from its orchestrator",
-                {"WWW-Authenticate": "Bearer"},
-            )
+    with_token = _gatekeeper(run_id, desk, token)
 
     @app.post("/orders", dependencies=[Depends(with_token)])
     async def take_order(message: Annotated[OrderMessage, Depends(_order)]) -> Outcome:
@@ -85,6 +79,10 @@ def application(
             raise HTTPException(409, str(error)) from error
         except LabError as error:
             raise HTTPException(503, str(error)) from error
+
+    @app.post("/lease", dependencies=[Depends(with_token)], status_code=204)
+    async def renew() -> None:
+        """Whoever orders is still there."""
 
     @app.get("/agents", dependencies=[Depends(with_token)])
     async def tell_agents() -> AgentStates:
@@ -102,6 +100,25 @@ def application(
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def _gatekeeper(run_id: str, desk: Desk, token: str) -> Callable[[Request], Awaitable[None]]:
+    """Lets those in who have the token, and takes them for a sign of life of the orchestrator."""
+
+    async def with_token(request: Request) -> None:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        # In constant time: how long the comparison takes says nothing about the token.
+        if not hmac.compare_digest(given.encode(), token.encode()) or scheme.lower() != "bearer":
+            desk.say(f"{request.method} {request.url.path!r} without the token of run {run_id}: refused")
+            raise HTTPException(
+                401,
+                f"expected the token of run {run_id}: orders come from its orchestrator",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        if desk.ward is not None:
+            desk.ward.heard()
+
+    return with_token
 
 
 async def _order(request: Request) -> OrderMessage:

@@ -1,6 +1,7 @@
 """Who is hit: how many agents a fraction means, and which ones a seed picks."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from random import Random
 
@@ -22,3 +23,51 @@ def choose(names: Sequence[str], number: int, rng: Random) -> tuple[str, ...]:
     """
     places = rng.sample(range(len(names)), number)
     return tuple(names[place] for place in sorted(places))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a policy may know of an agent before the run."""
+
+    name: str
+    tool: str
+    degree: int
+    """How many neighbours it has."""
+    owned: int
+    """How many tasks of the schedule are its own, as long as everybody lives."""
+
+
+POLICIES: tuple[str, ...] = ("random", "tool", "hub", "owners", "zone")
+"""Names of the policies of :func:`select`."""
+
+
+def select(
+    candidates: Sequence[Candidate], number: int, rng: Random, *, policy: str = "random", tool: str | None = None
+) -> tuple[str, ...]:
+    """``number`` victims by ``policy``, in roster order; the same source of chance gives the same victims.
+
+    ``random``: all equally likely. ``tool``: those with ``tool`` (a seeded one, if none is named) first. ``hub``: those
+    with the most neighbours. ``owners``: those that own the most tasks. ``zone``: agents that stand next to each other
+    in the roster, as in one rack. Chance decides between equals. Raises ValueError for fewer candidates than that, or
+    an unknown policy.
+    """
+    if not 0 <= number <= len(candidates):
+        raise ValueError(f"expected {number} candidates or more, got {len(candidates)}")
+    names = [candidate.name for candidate in candidates]
+    if policy == "random":
+        return choose(names, number, rng)
+    if policy == "zone":
+        first = rng.randrange(len(names) - number + 1)
+        return tuple(names[first : first + number])
+    if policy == "tool":
+        wanted = tool if tool is not None else rng.choice(sorted({candidate.tool for candidate in candidates}))
+        weights = [float(candidate.tool == wanted) for candidate in candidates]
+    elif policy == "hub":
+        weights = [float(candidate.degree) for candidate in candidates]
+    elif policy == "owners":
+        weights = [float(candidate.owned) for candidate in candidates]
+    else:
+        raise ValueError(f"expected a policy out of {', '.join(POLICIES)}, got {policy!r}")
+    ties = [rng.random() for _ in names]
+    heaviest = sorted(range(len(names)), key=lambda place: (-weights[place], ties[place]))[:number]
+    return tuple(names[place] for place in sorted(heaviest))

@@ -15,6 +15,7 @@ from orchestrator import ask, dry_run, judge, ports, preflight, record, reserve,
 from orchestrator.compare import arguments as compare
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
+from orchestrator.timeline import Timeline
 from orchestrator.workload import command
 from orchestrator.workload.loaders import load_document
 from protocols.errors import ConfigError, FailstormError
@@ -167,13 +168,21 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         # Late, here and below: a mistake in the configuration is reported before a web framework is loaded.
         from orchestrator.compose.launch import find_lab  # noqa: PLC0415
 
+        if options.runtime == "docker":
+            _refuse_obstacles(planned, "docker")
         found = find_lab(scenario, environ, must=options.runtime == "docker", debug=options.debug)
         if found is not None:
             return found.play()
+    _refuse_obstacles(planned, "local")
     ports.check_ports(planned.ports)
     from orchestrator.run import conduct  # noqa: PLC0415
 
     return conduct(scenario, debug=options.debug)
+
+
+def _refuse_obstacles(planned: Timeline, runtime: str) -> None:
+    for reason in planned.obstacles(runtime):
+        raise ConfigError(f"chaos: expected faults that RUNTIME={runtime} can do, but {reason}")
 
 
 def _scenario(options: argparse.Namespace, environ: Mapping[str, str]) -> Scenario:

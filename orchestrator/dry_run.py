@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from chaos import targets
 from orchestrator.timeline import Timeline
 
 
@@ -21,7 +22,13 @@ def show(timeline: Timeline, console: Console) -> None:
     ]
     for order in timeline.orders:
         verb = order.fault if order.action == "inject" else f"heal after {order.fault}"
-        lines.append(f"{verb} at {order.at_s:g} s: {', '.join(order.victims)}")
+        given = order.parameters.given if order.action == "inject" else {}
+        strength = "".join(f", {name} {value:g}" for name, value in given.items())
+        lines.append(f"{verb} at {order.at_s:g} s: {', '.join(order.victims)}{strength}")
+    if timeline.needs_proxy:
+        lines.append("on local processes all links go through the proxy of the lab (docs/faults.md says what it costs)")
+    for runtime in targets.LACKS:
+        lines += [f"not with RUNTIME={runtime}: {reason}" for reason in timeline.obstacles(runtime)]
     lines.append("dry run: nothing was started")
     for line in lines:
         console.print(line, markup=False, highlight=False)

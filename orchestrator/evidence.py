@@ -16,6 +16,7 @@ from orchestrator.events.agents import Alive, Answer, Suspect
 from orchestrator.events.conductor import (
     AgentLost,
     ClockStart,
+    FaultCall,
     HealCall,
     HealDone,
     Interrupted,
@@ -27,6 +28,7 @@ from orchestrator.events.conductor import (
     Scheduled,
 )
 from orchestrator.events.row import Row, RowType
+from orchestrator.outages import Outage, death, outages_of
 from orchestrator.success import is_success
 from orchestrator.windows import Windows
 from protocols.errors import LabError
@@ -63,18 +65,6 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outage:
-    """When an agent was dead, in seconds since T0.
-
-    Between ``healing`` and ``end`` it is being restarted, and holding it for dead or alive is right either way.
-    """
-
-    begin: float
-    healing: float = inf
-    end: float = inf
-
-
-@dataclass(frozen=True)
 class Suspicion:
     """``node`` holds ``peer`` for dead over [begin, end), seconds since T0."""
 
@@ -84,7 +74,7 @@ class Suspicion:
     mechanism: str
     begin: float
     end: float
-    """When ``node`` took it back, died, or the evidence ends."""
+    """When ``node`` took it back, its process ended, or the evidence ends."""
     retracted: bool
 
 
@@ -92,9 +82,9 @@ class Suspicion:
 class Evidence:
     """One run, as far as its journal tells; what the agents wrote after the end of the run is left out.
 
-    T0 is the first kill call; in a control, and before the storm came, it is the instant planned for it. All times in
-    the tables are seconds since T0, rounded to the microsecond of the journal; ``t0`` and ``storm_at`` alone are
-    monotonic seconds, to convert them back.
+    T0 is the first call of a fault; in a control, and before the storm came, it is the instant planned for it. All
+    times in the tables are seconds since T0, rounded to the microsecond of the journal; ``t0`` and ``storm_at`` alone
+    are monotonic seconds, to convert them back.
     """
 
     run: RunStart
@@ -105,12 +95,12 @@ class Evidence:
     partial: bool
     """The planned end was not reached."""
     agents: tuple[Member, ...]
-    outages: Mapping[str, Outage]
-    """Of the victims, and of agents that were lost."""
+    outages: Mapping[str, tuple[Outage, ...]]
+    """Of the victims, and of agents that were lost; each in the order of time."""
     victims: tuple[str, ...]
-    """Agents whose kill was called, in roster order."""
+    """Agents upon whom a fault was called, in roster order."""
     survivors: tuple[str, ...]
-    """Agents that were neither killed nor lost, in roster order; a restarted victim is none."""
+    """Agents that were neither struck nor lost, in roster order; a healed victim is none."""
     tasks: tuple[Task, ...]
     """In the order of their arrival."""
     suspicions: tuple[Suspicion, ...]
@@ -153,6 +143,15 @@ class Evidence:
         """The clock's start in seconds since T0 (negative)."""
         return round(self.t0 - self.storm_at, 6)
 
+    @property
+    def toll(self) -> str:
+        """What the storm did, for a headline: ``2 of 8 agents killed``, or by which faults they were hit."""
+        faults = dict.fromkeys(row.fault for row in self.rows(FaultCall))
+        by = "killed"
+        if faults:
+            by = f"hit by {', '.join(('kill', *faults) if self.rows(KillCall) else faults)}"
+        return f"{len(self.victims)} of {len(self.agents)} agents {by}"
+
     @cached_property
     def arrivals_end_s(self) -> float:
         """End of the schedule: no task arrives in the last D of the run, or is decided in the last D of evidence."""
@@ -164,9 +163,16 @@ class Evidence:
         return tuple(task for task in self.tasks if task.phase in phases and task.decided)
 
     def is_up(self, node: str, t: float) -> bool:
-        """Whether ``node`` was certainly alive at ``t``."""
-        outage = self.outages.get(node)
-        return outage is None or not outage.begin <= t < outage.end
+        """Whether ``node`` was certainly alive, and not struck, at ``t``."""
+        return self.outage_at(node, t) is None
+
+    def outage_at(self, node: str, t: float) -> Outage | None:
+        """The outage of ``node`` that ``t`` lies in, if any."""
+        return next((outage for outage in self.outages.get(node, ()) if outage.begin <= t < outage.end), None)
+
+    def death(self, node: str, life: int) -> Outage | None:
+        """The outage that ended this life of the process, the first being 0; None when it lived to the end."""
+        return death(self.outages, node, life)
 
 
 def _read(events: Iterable[Mapping[str, object]]) -> tuple[dict[type[Row], list[Row]], list[str]]:
@@ -198,7 +204,8 @@ def _assemble(read: dict[type[Row], list[Row]], malformed: list[str]) -> Evidenc
     run = _only(read, RunStart, malformed)
     roster = _only(read, Roster, malformed)
     t0 = _only(read, ClockStart, malformed).t0
-    storm_at = min((row.t for row in read[KillCall]), default=t0 + run.windows.kill_at_s)
+    calls = chain(read[KillCall], read[FaultCall])
+    storm_at = min((row.t for row in calls), default=t0 + run.windows.kill_at_s)
     ends = read[RunEnd] or read[Interrupted]
     # An orchestrator that was killed wrote no end; nobody vouches for what came after its last line.
     last = ends[0].t if ends else max(row.t for row in chain(*read.values()) if row.node == run.node)
@@ -208,8 +215,14 @@ def _assemble(read: dict[type[Row], list[Row]], malformed: list[str]) -> Evidenc
         placed = (rebased(row, storm_at) for row in rows)
         kept = (row for row in placed if row.t <= end_s or row.node == run.node)
         tables[kind] = tuple(sorted(kept, key=lambda row: (row.t, row.node)))
-    outages = _outages(tables)
-    killed = frozenset(row.victim for row in _of(tables, KillCall))
+    outages = outages_of(
+        _of(tables, KillCall),
+        _of(tables, FaultCall),
+        _of(tables, HealCall),
+        _of(tables, HealDone),
+        _of(tables, AgentLost),
+    )
+    struck = {row.victim for row in _of(tables, KillCall)} | {row.victim for row in _of(tables, FaultCall)}
     spans = sorted(_suspicions(tables, outages, end_s), key=lambda span: (span.begin, span.node, span.peer))
     return Evidence(
         run=run,
@@ -219,7 +232,7 @@ def _assemble(read: dict[type[Row], list[Row]], malformed: list[str]) -> Evidenc
         partial=not read[RunEnd],
         agents=roster.agents,
         outages=MappingProxyType(outages),
-        victims=tuple(member.node_id for member in roster.agents if member.node_id in killed),
+        victims=tuple(member.node_id for member in roster.agents if member.node_id in struck),
         survivors=tuple(member.node_id for member in roster.agents if member.node_id not in outages),
         tasks=_tasks(tables, run.windows, round(t0 - storm_at, 6), end_s),
         suspicions=tuple(spans),
@@ -230,17 +243,6 @@ def _assemble(read: dict[type[Row], list[Row]], malformed: list[str]) -> Evidenc
 
 def _of(tables: _Tables, kind: type[RowType]) -> tuple[RowType, ...]:
     return cast("tuple[RowType, ...]", tables[kind])
-
-
-def _outages(tables: _Tables) -> dict[str, Outage]:
-    healing = {row.victim: row.t for row in _of(tables, HealCall)}
-    healed = {row.victim: row.t for row in _of(tables, HealDone)}
-    outages: dict[str, Outage] = {}
-    for row in _of(tables, KillCall):
-        outages.setdefault(row.victim, Outage(row.t, healing.get(row.victim, inf), healed.get(row.victim, inf)))
-    for lost in _of(tables, AgentLost):
-        outages.setdefault(lost.victim, Outage(lost.t))
-    return outages
 
 
 def _phase(windows: Windows) -> Callable[[float], Phase]:
@@ -273,8 +275,8 @@ def _tasks(tables: _Tables, windows: Windows, t0_s: float, end_s: float) -> tupl
     return tuple(sorted(tasks, key=lambda task: (task.arrival, task.task)))
 
 
-def _suspicions(tables: _Tables, outages: Mapping[str, Outage], end_s: float) -> Iterator[Suspicion]:
-    """Pair each suspicion with its end; a node's suspicions end with its process."""
+def _suspicions(tables: _Tables, outages: Mapping[str, tuple[Outage, ...]], end_s: float) -> Iterator[Suspicion]:
+    """Pair each suspicion with its end; a node's suspicions end with its process, not with its silence."""
     # The sort is stable: at one instant a suspicion comes before its retraction.
     changes: list[Suspect | Alive] = [*_of(tables, Suspect), *_of(tables, Alive)]
     changes.sort(key=lambda row: row.t)
@@ -290,6 +292,6 @@ def _suspicions(tables: _Tables, outages: Mapping[str, Outage], end_s: float) ->
         elif view in held:
             yield closed(held.pop(view), row.t, retracted=True)
     for begin in held.values():
-        outage = outages.get(begin.node)
-        died = outage.begin if outage is not None and begin.inc < RESTART_STEP else inf
+        last = death(outages, begin.node, begin.inc // RESTART_STEP)
+        died = inf if last is None else last.begin
         yield closed(begin, max(begin.t, min(died, end_s)), retracted=False)

@@ -46,6 +46,8 @@ class Narrator:
             "order": self._order,
             "kill_call": self._kill_call,
             "death": self._death,
+            "fault_call": self._fault_call,
+            "abort": self._abort,
             "fault_failed": self._fault_failed,
             "agent_lost": self._agent_lost,
             "suspect": self._suspect,
@@ -103,7 +105,8 @@ class Narrator:
 
     def _run_start(self, event: Event) -> Line:
         victims = ", ".join(event["victims"])
-        plan = f"the storm will kill {victims}" if victims else "a control: nobody will be killed"
+        verb = "hit" if event["scenario"].get("chaos") else "kill"
+        plan = f"the storm will {verb} {victims}" if victims else "a control: nobody will be killed"
         agents = len(self._state.agents)
         return Line(event["t"], f"run {event['run_id']}: {event['protocol']}, {agents} agents, {plan}")
 
@@ -142,6 +145,13 @@ class Narrator:
         self._first("death", self._episode(victim))
         after = self._after_kill(victim, event["t"])
         return Line(event["t"], f"{victim} is dead, signal {event['signal']}, {after}", "storm", detail=True)
+
+    def _fault_call(self, event: Event) -> Line:
+        self._kill_at_s[event["victim"]] = event["t"]
+        return Line(event["t"], f"{event['fault']} {event['victim']}", "storm")
+
+    def _abort(self, event: Event) -> Line:
+        return Line(event["t"], f"the storm is called off: {event['reason']}", "bad")
 
     def _fault_failed(self, event: Event) -> Line:
         return Line(event["t"], f"the fault did not land on {event['victim']}: {event['reason']}", "bad")
@@ -210,7 +220,8 @@ class Narrator:
 
     def _heal_call(self, event: Event) -> Line:
         self._heal_at_s[event["victim"]] = event["t"]
-        return Line(event["t"], f"restart {event['victim']}", "storm")
+        verb = f"heal {event['victim']} of the {event['fault']}" if "fault" in event else f"restart {event['victim']}"
+        return Line(event["t"], verb, "storm")
 
     def _heal_done(self, event: Event) -> Line:
         victim = event["victim"]

@@ -29,7 +29,7 @@ class AgentState:
     serving: bool = False
     stored: bool = False
     down_at_s: float | None = None
-    """Journal time of the kill, or of an end that nobody ordered; None while the process should run."""
+    """Journal time of the blow, or of an end that nobody ordered; None while it should run and be heard of."""
     adopted: list[str] = field(default_factory=list)
     suspected_by: set[str] = field(default_factory=set)
     owned: int = 0
@@ -107,7 +107,9 @@ class LiveState:
             "unadopt": self._on_unadopt,
             "order": self._on_order,
             "kill_call": self._on_kill_call,
+            "fault_call": self._on_fault_call,
             "fault_failed": self._on_fault_failed,
+            "heal_done": self._on_heal_done,
             "agent_lost": self._on_agent_lost,
             "run_end": self._on_run_end,
             "interrupted": self._on_interrupted,
@@ -279,6 +281,14 @@ class LiveState:
             self._ordered.remove(victim)
         else:
             self.killed.append(victim)
+
+    def _on_fault_call(self, event: Event) -> None:
+        if event["effect"] != "weakens":
+            self._on_kill_call(event)
+
+    def _on_heal_done(self, event: Event) -> None:
+        if "fault" in event:  # a killed agent tells itself that it serves again
+            self.agents[event["victim"]].down_at_s = None
 
     def _on_fault_failed(self, event: Event) -> None:
         self.agents[event["victim"]].down_at_s = None

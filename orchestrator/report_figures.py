@@ -1,7 +1,7 @@
 """The figures of the report: pure functions from the evidence to plotly figures."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from typing import Literal, NamedTuple
 
 import plotly.graph_objects as go
@@ -57,12 +57,13 @@ def timeline(evidence: Evidence, marks: Sequence[Mark]) -> go.Figure:
         )  # fmt: skip
     down_x: list[float | None] = []
     down_y: list[str | None] = []
-    for name, outage in evidence.outages.items():
-        down_x += [outage.begin, min(outage.end, evidence.end_s), None]
-        down_y += [name, name, None]
+    for name, outages in evidence.outages.items():
+        for outage in outages:
+            down_x += [outage.begin, min(outage.end, evidence.end_s), None]
+            down_y += [name, name, None]
     if down_x:
         figure.add_scatter(
-            x=down_x, y=down_y, mode="lines", name="process down", line={"color": BLACK, "width": 4}, hoverinfo="skip"
+            x=down_x, y=down_y, mode="lines", name="struck", line={"color": BLACK, "width": 4}, hoverinfo="skip"
         )
     figure.update_layout(barmode="overlay", bargap=0.25, height=150 + 26 * len(names))
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], type="category")
@@ -76,7 +77,7 @@ def beliefs(evidence: Evidence, peer: str) -> tuple[Span, ...]:
     edges = {evidence.t0_s, evidence.end_s}
     for span in held:
         edges |= {span.begin, span.end}
-    for outage in evidence.outages.values():
+    for outage in chain(*evidence.outages.values()):
         edges |= {outage.begin, outage.end}
     times = sorted(time for time in edges if evidence.t0_s <= time <= evidence.end_s)
     pieces = [_belief(evidence, others, held, begin, end) for begin, end in pairwise(times)]
@@ -202,7 +203,7 @@ def instants(evidence: Evidence, values: Mapping[str, Value]) -> tuple[Mark, ...
         marks.append(Mark(repaired / 1000, "first repair", BLUE))
     healed = sorted(row.t for row in evidence.rows(HealDone))
     if healed:
-        marks.append(Mark(healed[0], "first restart done", PURPLE))
+        marks.append(Mark(healed[0], "first healing done", PURPLE))
     steady = values["steady_state_ms"].value
     if evidence.victims and isinstance(steady, int | float):
         marks.append(Mark(steady / 1000, "steady state", GREEN))

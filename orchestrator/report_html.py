@@ -51,9 +51,13 @@ def _header(report: Report) -> str:
         f'<span class="tag" title="{escape(TAGS.get(tag, ""))}">{escape(tag)}</span>' for tag in report.verdict.tags
     )
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in report.verdict.reasons)
-    killed = f"{len(evidence.victims)} of {len(evidence.agents)} agents killed"
     victims = f" ({escape(', '.join(evidence.victims))})" if evidence.victims else ""
-    facts = [f"{killed}{victims}", f"seed {content['seed']}", escape(content["runtime"]), escape(content["run_id"])]
+    facts = [
+        f"{evidence.toll}{victims}",
+        f"seed {content['seed']}",
+        escape(content["runtime"]),
+        escape(content["run_id"]),
+    ]
     listed = f'<ul class="reasons">{reasons}</ul>' if reasons else ""
     return (
         f"<header><h1>Fail-Storm: {escape(content['protocol']['name'])} "

@@ -39,8 +39,13 @@ def _headline(report: Report) -> Text:
     content, evidence = report.content, report.evidence
     status = report.verdict.status
     text = Text.assemble((f" {status.upper()} ", f"{VERDICT_STYLES[status]} reverse"), "  ")
-    killed = f"{len(evidence.victims)} of {len(evidence.agents)} agents killed"
-    facts = [content["protocol"]["name"], killed, f"seed {content['seed']}", content["runtime"], content["run_id"]]
+    facts = [
+        content["protocol"]["name"],
+        evidence.toll,
+        f"seed {content['seed']}",
+        content["runtime"],
+        content["run_id"],
+    ]
     text.append(" · ".join(facts), "bold")
     return text
 

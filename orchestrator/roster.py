@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.settings import CONDUCTOR, AgentSettings, LeaseSettings, Member
+from chaos.links.control import Links
 from orchestrator import phases
 from orchestrator.ports import HOST
 from orchestrator.run_dir import RunDir
@@ -31,11 +32,14 @@ class Site:
     lease: LeaseSettings | None
     recording: Path | None = None
     """Where each agent finds a model's recorded answers; None for where the scenario says."""
+    detours_of: Callable[[str], dict[str, int]] = lambda _: {}
+    """Node id → the ports under which it finds the others, where a proxy stands between them."""
 
 
-def local_site(run_dir: RunDir) -> Site:
-    """All on the loopback interface, as children of this process."""
-    return Site(lambda _: HOST, HOST, lambda node: run_dir.workspace(node).resolve(), os.getpid(), None)
+def local_site(run_dir: RunDir, links: Links | None = None) -> Site:
+    """All on the loopback interface, as children of this process; ``links`` is the proxy between them, if any."""
+    site = Site(lambda _: HOST, HOST, lambda node: run_dir.workspace(node).resolve(), os.getpid(), None)
+    return site if links is None else replace(site, detours_of=links.ports_of)
 
 
 def container_site(agent_count: int) -> Site:
@@ -80,6 +84,7 @@ def agents_of(scenario: Scenario, timeline: Timeline, run_id: str, site: Site) -
             workspace=site.workspace_of(agent.node_id),
             roster=roster,
             conductor=conductor,
+            detours=site.detours_of(agent.node_id),
             topology=scenario.storm.topology,
             neighbours=agent.neighbours,
             edges=tuple((one, other) for one, other in scenario.storm.edges or ()),

@@ -14,11 +14,9 @@ from pydantic import JsonValue
 from rich.console import Console
 
 from agent.journal import Journal
-from agent.settings import EXIT_LAB as AGENT_GAVE_UP
 from agent.settings import AgentSettings
 from chaos.faults import Record
-from chaos.schedule import Order
-from chaos.storm import carry_out
+from chaos.links.control import Links
 from orchestrator import host, prologue, report, run_dir, timeline
 from orchestrator.canary import Canaries
 from orchestrator.conductor import Conductor
@@ -37,6 +35,7 @@ from orchestrator.run_dir import RunDir
 from orchestrator.runtime import Runtime, RuntimeFactory, admin_url, start_timeout_s
 from orchestrator.runtime.local import LocalRuntime
 from orchestrator.scenario import Scenario
+from orchestrator.storming import Storming
 from orchestrator.success import is_success
 from orchestrator.telemetry import epilogue, results
 from orchestrator.telemetry.exporter import Exporter, serve
@@ -61,14 +60,18 @@ def conduct(scenario: Scenario, *, debug: bool = False) -> int:
     folder = run_dir.create(results_dir, run_id)
     run_dir.write_atomically(folder.path / run_dir.SCENARIO_FILE, scenario.to_yaml())
     run_dir.publish(folder, results_dir.parent)
-    agents = agents_of(scenario, timeline.plan(scenario), run_id, local_site(folder))
+    planned = timeline.plan(scenario)
+    links: Links | None = None
+    if planned.needs_proxy:
+        links = Links({agent.node_id: (HOST, agent.port) for agent in planned.agents}, scenario.storm.seed)
+    agents = agents_of(scenario, planned, run_id, local_site(folder, links))
     lay_out(folder, agents)
     metrics_of = {agent.node_id: f"{HOST}:{agent.admin_port}" for agent in agents}
     write_targets(folder.path, run_id, metrics_of, f"{HOST}:{scenario.ports.conductor_admin}")
     clock = MonotonicClock()
 
     def processes(admin: httpx.AsyncClient, record: Record) -> LocalRuntime:
-        return LocalRuntime(agents, folder, admin, clock, record, scenario.llm.model.environment())
+        return LocalRuntime(agents, folder, admin, clock, record, scenario.llm.model.environment(), links)
 
     return Run(scenario, agents, folder, clock, Console(), processes, debug=debug).play(copy_to=results_dir.parent)
 
@@ -105,7 +108,7 @@ class Run:
         self._document = document
         self._debug = debug
         self._journal = Journal(folder.conductor_journal, "orchestrator", 0, clock)
-        self._killed: dict[str, None] = {}
+        self._storming: Storming | None = None
         self._state = LiveState(self._timeline.windows, [agent.node_id for agent in agents], _is_success)
         earlier = results.earlier(folder.path.parent, without=folder.run_id)
         self._exporter = Exporter(self._state, clock, unix_offset_s(), earlier)
@@ -227,17 +230,11 @@ class Run:
 
     async def _storm(self, runtime: Runtime, t0: float) -> None:
         """Carry out the faults and let the clock run out; the survivors are on their own."""
-
-        async def act(order: Order) -> None:
-            # Before it is sent: what chaos did is known with its answer, and the mesh may be faster.
-            self._journal.append("order", action=order.action, fault=order.fault, victims=list(order.victims))
-            if order.action == "inject":  # from now on their end is no loss, however late chaos says so
-                self._killed.update(dict.fromkeys(order.victims))
-            await runtime.act(order)
-
-        async with _beside(host.journal_cpu(self._clock, self._journal), self._watch_for_losses(runtime)):
-            await carry_out(self._timeline.orders, act=act, clock=self._clock, t0=t0)
-            await self._clock.sleep(t0 + self._timeline.windows.duration_s - self._clock.now())
+        self._storming = Storming(
+            self._timeline, self._scenario.abort, runtime, self._state, self._clock, self._journal
+        )
+        async with _beside(host.journal_cpu(self._clock, self._journal), self._storming.watch_for_losses()):
+            await self._storming.play(t0)
 
     @asynccontextmanager
     async def _canaries(self) -> AsyncIterator[None]:
@@ -253,25 +250,10 @@ class Run:
         with contextlib.suppress(LabError):  # a disk that is full for this line ends the run by another
             self._journal.append("canary_eof", victim=victim)
 
-    async def _watch_for_losses(self, runtime: Runtime) -> None:
-        """Journal an agent that ended although nobody killed it, once.
-
-        Raises LabError for one that says itself that it could not go on: the evidence has a hole from there.
-        """
-        known: dict[str, None] = {}
-        while True:
-            for node, status in (await runtime.ended()).items():
-                if node not in self._killed and node not in known:
-                    known[node] = None
-                    self._journal.append("agent_lost", victim=node, status=status)
-                    if status == AGENT_GAVE_UP:
-                        raise LabError(f"{node} could not go on: {runtime.last_words(node)}")
-            await self._clock.sleep(runtime.watch_s)
-
     def _record(self, ev: str, *, at: float | None = None, **fields: JsonValue) -> None:
         victim = fields.get("victim")
-        if ev == "heal_done" and isinstance(victim, str):
-            self._killed.pop(victim, None)
+        if ev == "heal_done" and isinstance(victim, str) and self._storming is not None:
+            self._storming.healed(victim)
         self._journal.append_at(self._clock.now() if at is None else at, ev, **fields)
 
 

@@ -4,12 +4,13 @@ from random import Random
 from typing import Annotated
 
 import yaml
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from agent.settings import DetectorSettings, RecoverySettings
-from chaos import victims
+from chaos import faults, victims
 from orchestrator import phases, topology
+from orchestrator.chaos_settings import Abort, Entry, seconds
 from orchestrator.expectation import Bound, MetricName
 from orchestrator.model_settings import Llm
 from orchestrator.ports import PortPlan, plan_ports
@@ -80,6 +81,11 @@ def _prometheus(text: str) -> str:
     return http_address(text, "the address of a Prometheus without credentials, such as http://127.0.0.1:9090")
 
 
+def _as_tuple(value: object) -> object:
+    """YAML has lists, and what is frozen has tuples."""
+    return tuple(value) if isinstance(value, list) else () if value is None else value
+
+
 class Output(Section):
     """The section ``output``: where the evidence goes."""
 
@@ -106,6 +112,10 @@ class Scenario(Section):
     storm: Storm = Field(default_factory=Storm, alias="scenario")
     recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     detector: DetectorSettings = Field(default_factory=DetectorSettings)
+    chaos: Annotated[tuple[Entry, ...], BeforeValidator(_as_tuple)] = Field(
+        default=(), description="a list of faults, each a section such as {fault: cut, for_s: 20%}"
+    )
+    abort: Abort = Field(default_factory=Abort)
     llm: Llm = Field(default_factory=Llm)
     expect: dict[MetricName, Bound] = Field(default_factory=dict)
     output: Output = Field(default_factory=Output)
@@ -126,9 +136,20 @@ class Scenario(Section):
         """Round-half-up of agents times fraction."""
         return victims.count(self.storm.agent_count, self.storm.kill_fraction)
 
+    def victims_of(self, entry: Entry) -> int:
+        """How many agents one entry of ``chaos`` hits, by its own number or by ``scenario.kill_fraction``."""
+        choice = entry.victims
+        if choice.same_as is not None:
+            return self.victims_of(self.chaos[choice.same_as - 1])
+        if choice.count is not None:
+            return choice.count
+        return victims.count(self.storm.agent_count, choice.fraction or self.storm.kill_fraction)
+
     @property
     def is_control(self) -> bool:
-        """Whether nobody is killed."""
+        """Whether nobody is hurt."""
+        if self.chaos:
+            return not any(map(self.victims_of, self.chaos))
         return self.victim_count == 0
 
     @property
@@ -197,8 +218,21 @@ class Scenario(Section):
             }
         )
         model = self.llm.model.resolved(windows.task_deadline_s)
+        entries = tuple(self._resolved(entry) for entry in self.chaos)
         network = self.network.model_copy(update={"base_port": self.ports.conductor})
-        return self.model_copy(update={"storm": storm, "llm": Llm(model=model), "network": network})
+        return self.model_copy(update={"storm": storm, "chaos": entries, "llm": Llm(model=model), "network": network})
+
+    def _resolved(self, entry: Entry) -> Entry:
+        duration_s = self.storm.duration
+        spans = {"gap_s": entry.gap_s, "every_s": entry.every_s}
+        return entry.model_copy(
+            update={
+                "at_s": entry.begin_s(self.windows.kill_at_s, duration_s),
+                "for_s": entry.healed_after_s(duration_s),
+                **{key: None if span is None else seconds(span, duration_s) for key, span in spans.items()},
+                "victims": entry.victims.model_copy(update={"count": self.victims_of(entry) or None, "fraction": None}),
+            }
+        )
 
     def to_mapping(self) -> dict[str, JsonValue]:
         """Return the resolved scenario as it stands in the journal; ``Scenario.model_validate`` reads it back."""
@@ -210,10 +244,10 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scenario":
-        self._check_victims()
+        self._check_chaos() if self.chaos else self._check_victims()
         windows = self.windows
         self.llm.model.check(windows.task_deadline_s)
-        heal_at_s = None if self.heal_after_s is None else windows.kill_at_s + self.heal_after_s
+        heal_at_s = None if self.heal_after_s is None or self.chaos else windows.kill_at_s + self.heal_after_s
         if heal_at_s is not None and heal_at_s >= windows.duration_s:
             raise ConfigError(
                 f"scenario.heal: expected the restart before the end of the run at {windows.duration_s:g} s, got "
@@ -222,6 +256,22 @@ class Scenario(Section):
         _ = self.ports
         _ = self.neighbours
         return self
+
+    def _check_chaos(self) -> None:
+        if self.storm.heal is not None:
+            raise ConfigError("scenario.heal: expected null beside a list of faults, got a time; set chaos.N.for_s")
+        for number, entry in enumerate(self.chaos, 1):
+            if entry.victims.same_as is not None and entry.victims.same_as >= number:
+                raise ConfigError(
+                    f"chaos.{number}.victims.same_as: expected the number of an earlier entry, got "
+                    f"{entry.victims.same_as}; the first one is 1"
+                )
+            reason = faults.misfit(faults.load(entry.fault), entry.parameters)
+            if reason is not None:
+                raise ConfigError(f"chaos.{number}.parameters: expected what the fault understands, but {reason}")
+            if entry.rounds > 1 and entry.every_s is None:
+                raise ConfigError(f"chaos.{number}.every_s: expected a time for {entry.rounds} rounds, got none")
+        self._check_length(hurts=not self.is_control)
 
     def _check_victims(self) -> None:
         storm, number = self.storm, self.victim_count
@@ -236,7 +286,11 @@ class Scenario(Section):
                 f"scenario.kill_at_s: expected somebody to kill at {storm.kill_at_s:g} s, but {share} rounds to 0; "
                 f"raise scenario.kill_fraction, or leave scenario.kill_at_s at auto for a control"
             )
-        if number and storm.duration < phases.SHORTEST_STORM_S:
+        self._check_length(hurts=bool(number))
+
+    def _check_length(self, *, hurts: bool) -> None:
+        storm = self.storm
+        if hurts and storm.duration < phases.SHORTEST_STORM_S:
             raise ConfigError(
                 f"scenario.duration: expected {phases.SHORTEST_STORM_S:g} s or more for a storm, got "
                 f"{storm.duration:g}, where half a rate window is shorter than the least task deadline of 2 s; "

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -133,7 +133,7 @@ def _complain(error: ValidationError, merged: Mapping[str, Any], places: Mapping
     first = problems[0]
     path = _key_path(first["loc"])
     place = next((places[path[:end]] for end in range(len(path), 0, -1) if path[:end] in places), "defaults")
-    dotted = ".".join(path)
+    dotted = _dotted(path)
     # A union reports one problem per member; what counts for the user is the key.
     others = len({_key_path(problem["loc"]) for problem in problems}) - 1
     more = f" (and {others} more)" if others else ""
@@ -143,7 +143,7 @@ def _complain(error: ValidationError, merged: Mapping[str, Any], places: Mapping
         return f"{place}: expected the name of a metric, got {dotted!r}; write lower case, digits, _ and dots{more}"
     field = _fields(path[:-1]).get(path[-1])
     wanted = (field.description if field else None) or first["msg"].removeprefix("Input should be ")
-    if _fields(path):
+    if _fields(path) and not _is_list(path):
         wanted = "a section with keys of its own"
     came = "a hidden value" if path[0] == _HIDDEN_SECTION and path[-1] != "type" else _show(_at(merged, path))
     return f"{place}: {dotted}: expected {wanted}, got {came}; correct it, or leave it out for the default{more}"
@@ -162,12 +162,25 @@ def _key_path(loc: Sequence[int | str]) -> KeyPath:
 def _fields(path: KeyPath) -> dict[str, FieldInfo]:
     """The fields of the section at ``path`` by the names a user writes; none when there is no section."""
     model: type[BaseModel] = Scenario
+    listed = False
     for part in path:
+        if listed and part.isdecimal():
+            listed = False
+            continue
         annotation = _named(model)[part].annotation if part in _named(model) else None
+        listed = get_origin(annotation) is tuple
+        if listed:
+            annotation = get_args(annotation)[0]
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return {}
         model = annotation
     return _named(model)
+
+
+def _is_list(path: KeyPath) -> bool:
+    """Whether the key at ``path`` holds several sections."""
+    field = _fields(path[:-1]).get(path[-1])
+    return field is not None and get_origin(field.annotation) is tuple
 
 
 def _named(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -180,11 +193,16 @@ def _all_keys(path: KeyPath = ()) -> Iterator[KeyPath]:
         yield from _all_keys((*path, name))
 
 
+def _dotted(path: KeyPath) -> str:
+    """The path as a user reads it: the first entry of a list is number 1, as in every other message."""
+    return ".".join(str(int(part) + 1) if part.isdecimal() else part for part in path)
+
+
 def _nearest(path: KeyPath) -> str:
     siblings = list(_fields(path[:-1]))
     near = difflib.get_close_matches(path[-1], siblings, n=1)
     if near:
-        return f"; did you mean {'.'.join((*path[:-1], near[0]))}?"
+        return f"; did you mean {_dotted((*path[:-1], near[0]))}?"
     # The right key in the wrong section.
     everywhere = {key[-1]: key for key in _all_keys()}
     near = difflib.get_close_matches(path[-1], list(everywhere), n=1, cutoff=0.7)
@@ -201,7 +219,10 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 def _at(values: Mapping[str, Any], path: KeyPath) -> object:
     found: object = values
     for part in path:
-        found = found.get(part) if isinstance(found, dict) else None
+        if isinstance(found, list) and part.isdecimal():
+            found = found[int(part)]
+        else:
+            found = found.get(part) if isinstance(found, dict) else None
     return found
 
 

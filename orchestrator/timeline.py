@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from agent.tools import TOOLS
-from chaos import schedule, victims
+from chaos import faults, schedule, targets, victims
 from chaos.schedule import Order
-from orchestrator import phases, topology
+from orchestrator import phases, strikes, topology
 from orchestrator.scenario import Scenario
 from orchestrator.windows import Windows
 from orchestrator.workload.schedule import arrivals
@@ -53,8 +53,24 @@ class Timeline:
 
     @property
     def is_control(self) -> bool:
-        """Whether nobody is killed."""
+        """Whether nobody is hurt."""
         return not self.victims
+
+    @property
+    def needs_proxy(self) -> bool:
+        """Whether local agents must reach each other through the lab's proxy, which costs a little all run long."""
+        return any(faults.load(order.fault).needs in ("cut", "links") for order in self.orders)
+
+    @property
+    def leaves_survivors_hurt(self) -> bool:
+        """Whether a victim may live and suffer, so that somebody has to heal it whatever happens."""
+        return any(faults.load(order.fault).effect != "ends" for order in self.orders)
+
+    def obstacles(self, runtime: str) -> tuple[str, ...]:
+        """Why faults of this run cannot be done to the agents of ``runtime``; empty where all can."""
+        found = (faults.load(order.fault) for order in self.orders)
+        reasons = (targets.lacks(runtime, fault.name, fault.needs) for fault in found)
+        return tuple(dict.fromkeys(reason for reason in reasons if reason is not None))
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -91,18 +107,24 @@ def plan(scenario: Scenario) -> Timeline:
     windows, ports, storm = scenario.windows, scenario.ports, scenario.storm
     names = topology.node_names(storm.agent_count)
     links = scenario.neighbours
-    chosen = victims.choose(names, scenario.victim_count, scenario.rng("victims"))
+    tools = {name: TOOLS[place % len(TOOLS)] for place, name in enumerate(names)}
     arrivals_s = arrivals(scenario.task_rate_per_s, 0.0, phases.last_arrival_s(windows), scenario.rng("arrivals"))
+    if scenario.chaos:
+        orders = strikes.orders(scenario, strikes.census(scenario, tools, links, len(arrivals_s)))
+    else:
+        chosen = victims.choose(names, scenario.victim_count, scenario.rng("victims"))
+        orders = schedule.plan(chosen, kill_at_s=windows.kill_at_s, heal_after_s=scenario.heal_after_s)
+    hit = {name for order in orders for name in order.victims}
     return Timeline(
         windows=windows,
         agents=tuple(
-            AgentPlan(name, TOOLS[place % len(TOOLS)], links[name], ports.agents[place], ports.admin[place])
+            AgentPlan(name, tools[name], links[name], ports.agents[place], ports.admin[place])
             for place, name in enumerate(names)
         ),
         conductor_port=ports.conductor,
         conductor_admin_port=ports.conductor_admin,
-        victims=chosen,
-        orders=schedule.plan(chosen, kill_at_s=windows.kill_at_s, heal_after_s=scenario.heal_after_s),
+        victims=tuple(name for name in names if name in hit),
+        orders=orders,
         arrivals_s=tuple(arrivals_s),
         notes=_notes(scenario),
     )
@@ -111,7 +133,9 @@ def plan(scenario: Scenario) -> Timeline:
 def _notes(scenario: Scenario) -> tuple[str, ...]:
     windows, storm = scenario.windows, scenario.storm
     notes = []
-    if scenario.is_control:
+    if scenario.is_control and scenario.chaos:
+        notes.append("control: no entry of chaos has a victim, nobody will be hurt")
+    elif scenario.is_control:
         notes.append(
             f"control: {storm.kill_fraction:g} of {storm.agent_count} agents rounds to 0 victims, nobody will be killed"
         )

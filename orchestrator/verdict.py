@@ -1,5 +1,6 @@
 """Whether a run may be believed: its assumptions, checked one by one."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -7,7 +8,19 @@ from typing import Literal
 import numpy as np
 from scipy.stats import fisher_exact
 
-from orchestrator.events.conductor import AgentLost, Death, EdgeCheck, FaultFailed, Interrupted, KillCall
+from orchestrator.events.conductor import (
+    Abort,
+    AgentLost,
+    Death,
+    EdgeCheck,
+    FaultCall,
+    FaultDone,
+    FaultFailed,
+    HealCall,
+    HealDone,
+    Interrupted,
+    KillCall,
+)
 from orchestrator.evidence import Evidence
 from orchestrator.metrics import Value
 from orchestrator.metrics.quality import succeeded
@@ -70,14 +83,16 @@ def _baseline(evidence: Evidence) -> Iterator[str]:
 
 
 def _fault(evidence: Evidence) -> Iterator[str]:
-    called = {row.victim for row in evidence.rows(KillCall)}
+    killed = {row.victim for row in evidence.rows(KillCall)}
+    called = killed | {row.victim for row in evidence.rows(FaultCall)}
     deaths = {row.victim: row for row in reversed(evidence.rows(Death))}
     failed = {row.victim: row.reason for row in evidence.rows(FaultFailed)}
     lost = {row.victim: row.status for row in evidence.rows(AgentLost)}
     for victim in evidence.run.victims:
-        if victim not in called and victim not in failed:
+        if victim not in called and victim not in failed and not evidence.rows(Abort):
             yield f"{victim} was to be killed, but no kill was called"
-    for victim in evidence.victims:
+    yield from _unproven(evidence, failed)
+    for victim in (name for name in evidence.victims if name in killed):
         if victim not in deaths and victim not in failed:
             yield f"the kill of {victim} has no proof of death"
         elif victim in deaths and deaths[victim].signal not in {None, _SIGKILL}:
@@ -86,6 +101,20 @@ def _fault(evidence: Evidence) -> Iterator[str]:
         yield f"the fault on {victim} did not land: {reason}"
     for node, status in lost.items():
         yield f"{node} ended without being killed (status {status})"
+
+
+def _unproven(evidence: Evidence, failed: Mapping[str, str]) -> Iterator[str]:
+    """Faults other than the kill of which nobody proved that they landed, or that they were healed."""
+    landed = Counter((row.victim, row.fault) for row in evidence.rows(FaultDone))
+    struck = Counter((row.victim, row.fault) for row in evidence.rows(FaultCall))
+    for (victim, fault), count in struck.items():
+        if victim not in failed and landed[victim, fault] < count:
+            yield f"the {fault} of {victim} has no proof that it landed"
+    healed = Counter((row.victim, row.fault) for row in evidence.rows(HealDone))
+    to_heal = Counter((row.victim, row.fault) for row in evidence.rows(HealCall) if row.fault is not None)
+    for (victim, name), count in to_heal.items():
+        if victim not in failed and healed[victim, name] < count:
+            yield f"{victim} was not healed of the {name}"
 
 
 def _lab(evidence: Evidence, values: Mapping[str, Value]) -> Iterator[str]:
@@ -101,6 +130,8 @@ def _unclear(evidence: Evidence, values: Mapping[str, Value]) -> Iterator[str]:
     if evidence.partial:
         interrupted = [row.reason for row in evidence.rows(Interrupted)]
         yield f"the run broke off: {interrupted[0] if interrupted else 'the orchestrator wrote no end'}"
+    for called_off in evidence.rows(Abort):
+        yield f"the storm was called off: {called_off.reason}"
     if not evidence.rows(EdgeCheck):
         yield "no edge check was recorded"
     if evidence.malformed:

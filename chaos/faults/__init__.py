@@ -3,12 +3,16 @@
 import pkgutil
 from collections.abc import Sequence
 from importlib import import_module
-from typing import ClassVar, Protocol
+from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from chaos.targets import Target
+from chaos.parameters import NONE, Parameters
+from chaos.targets import Ability, Target
 from protocols.errors import FaultError
+
+Effect = Literal["ends", "silences", "weakens"]
+"""What a fault does to its victim: its process ends; nobody hears of it while it lives on; it is worse, but there."""
 
 
 class Record(Protocol):
@@ -21,9 +25,25 @@ class Record(Protocol):
 class Fault(Protocol):
     """One way of hurting agents, and its undoing; each file of this package defines one as ``FAULT``."""
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """The name of its file."""
 
-    async def inject(self, target: Target, victims: Sequence[str], record: Record) -> None:
+    @property
+    def needs(self) -> Ability:
+        """What a target must be able to do for it; asked before the run."""
+
+    @property
+    def effect(self) -> Effect:
+        """What becomes of a victim until it is healed."""
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The parameters (``chaos.parameters``) that it understands; the first one must be given, if there is any."""
+
+    async def inject(
+        self, target: Target, victims: Sequence[str], record: Record, parameters: Parameters = NONE
+    ) -> None:
         """Hurt all victims at once and record what happened; raises FaultError when the order is refused."""
 
     async def heal(self, target: Target, victims: Sequence[str], record: Record) -> None:
@@ -41,3 +61,13 @@ def load(name: str) -> Fault:
         raise FaultError(f"expected a fault out of {', '.join(names())}, got {name!r}")
     fault: Fault = import_module(f"{__name__}.{name}").FAULT
     return fault
+
+
+def misfit(fault: Fault, parameters: Parameters) -> str | None:
+    """Why ``fault`` cannot work with ``parameters``; None where it can."""
+    strange = [name for name in parameters.given if name not in fault.takes]
+    if strange:
+        return f"{fault.name} takes {', '.join(fault.takes) or 'no parameters'}, got {strange[0]}"
+    if fault.takes and fault.takes[0] not in parameters.given:
+        return f"{fault.name} needs {fault.takes[0]}, got none"
+    return None

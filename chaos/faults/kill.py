@@ -5,8 +5,9 @@ import signal
 from collections.abc import Sequence
 from typing import ClassVar
 
-from chaos.faults import Fault, Record
-from chaos.targets import Target
+from chaos.faults import Effect, Fault, Record
+from chaos.parameters import NONE, Parameters
+from chaos.targets import Ability, Target
 from protocols.errors import FailstormError, FaultError
 
 PROOF_TIMEOUT_S = 10.0
@@ -17,8 +18,13 @@ class Kill:
     """Kills by SIGKILL, proves each death, and heals by a restart."""
 
     name: ClassVar[str] = "kill"
+    needs: ClassVar[Ability] = "kill"
+    effect: ClassVar[Effect] = "ends"
+    takes: ClassVar[tuple[str, ...]] = ()
 
-    async def inject(self, target: Target, victims: Sequence[str], record: Record) -> None:
+    async def inject(
+        self, target: Target, victims: Sequence[str], record: Record, _parameters: Parameters = NONE
+    ) -> None:
         """Kill all victims back to back, then wait for the proof of each death.
 
         Records ``kill_call`` for every victim before the first kill, so that no write to a disk comes between two

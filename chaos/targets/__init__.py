@@ -1,13 +1,31 @@
 """What a fault may touch: the interface, the rules for every order, and one file per runtime."""
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal, Protocol
 
+from chaos.links.shape import Bend
 from protocols.errors import FaultError
+
+Ability = Literal["kill", "restart", "pause", "cut", "links", "squeeze"]
+
+_NO_PROXY = "no proxy stands between containers; leave RUNTIME at local"
+LACKS: Mapping[str, Mapping[Ability, str]] = MappingProxyType(
+    {
+        "local": MappingProxyType(
+            {"squeeze": "a process without a control group of its own has no CPU limit; use RUNTIME=docker"}
+        ),
+        "docker": MappingProxyType({"links": _NO_PROXY}),
+    }
+)
+"""Runtime → what its agents cannot be made to suffer, and why; known before the run."""
 
 
 class Target(Protocol):
-    """The agents of one run as the faults see them; whatever does not belong to the run is out of reach."""
+    """The agents of one run as the faults see them; whatever does not belong to the run is out of reach.
+
+    All calls raise FaultError or LabError when they could not be carried out.
+    """
 
     def available(self, fault: str) -> str | None:
         """None where this target can do ``fault``, otherwise the reason why it cannot; asked before the run."""
@@ -24,8 +42,38 @@ class Target(Protocol):
         Raises FaultError after ``timeout_s``, or when the agent ended without a signal.
         """
 
+    async def stop(self, node: str) -> None:
+        """Have the agent end in an orderly way; returns when it has."""
+
     async def restart(self, node: str) -> None:
         """Start a dead agent anew; returns when it serves again, raises FaultError or LabError when it does not."""
+
+    async def pause(self, node: str) -> None:
+        """Freeze the agent; returns when the kernel, or the engine, says that it is frozen."""
+
+    async def resume(self, node: str) -> None:
+        """Thaw it; returns when it runs."""
+
+    async def cut(self, node: str) -> None:
+        """Let nothing in or out."""
+
+    async def mend(self, node: str) -> None:
+        """Undo :meth:`cut`."""
+
+    async def bend(self, name: str, node: str, bend: Bend) -> None:
+        """Change how the agent's traffic travels, under ``name``, until :meth:`unbend`."""
+
+    async def unbend(self, name: str, node: str) -> None:
+        """Undo what was done under ``name``."""
+
+    async def squeeze(self, node: str, cpus: float | None) -> None:
+        """Give the agent so many CPUs at most; None: what it had."""
+
+
+def lacks(runtime: str, fault: str, needs: Ability) -> str | None:
+    """Why ``fault``, which ``needs`` this, cannot be done in ``runtime``; None where it can."""
+    reason = LACKS[runtime].get(needs)
+    return None if reason is None else f"{fault} cannot be done to {runtime} agents: {reason}"
 
 
 def check_order(victims: Sequence[str], agents: Collection[str]) -> None:

@@ -1,24 +1,20 @@
-"""Agents that are containers: killed by the Docker engine, proven dead by its events, known by their labels only.
-
-A container's labels are settled when it is made and its full id is never given away again. So a check of the labels by
-full id, just before the same full id is hurt, holds for the container that is hurt, whatever it or others are called.
-"""
+"""Agents that are containers: killed by the Docker engine, proven dead by its events, known by their labels only."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Self, TypeVar
 
+from chaos import faults
+from chaos.links.shape import Bend
 from chaos.messages import AgentState
-from chaos.targets import check_order
-from chaos.targets.engine import Container, Engine, Listed, Subscription, clear_errors
+from chaos.targets import check_order, lacks
+from chaos.targets.engine import Engine, Listed, Subscription
+from chaos.targets.fleet import Fleet
 from protocols.clock import Clock
-from protocols.errors import ConfigError, FaultError
+from protocols.errors import FaultError
 
-RUN_LABEL, ROLE_LABEL, NODE_LABEL = "failstorm.run", "failstorm.role", "failstorm.node"
-AGENT_ROLE = "agent"
 RESTART_TIMEOUT_S = 20.0
 _POLL_S = 0.1
 _THREADS = 256
@@ -49,11 +45,8 @@ class DockerTarget:
     """
 
     def __init__(self, engine: Engine, run_id: str, incarnation: AskIncarnation, clock: Clock) -> None:
-        # An empty id would match a label without a value.
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run_id):
-            raise ConfigError(f"expected a run id of letters, digits and . _ -, got {run_id!r}")
         self._engine = engine
-        self._labels = {RUN_LABEL: run_id, ROLE_LABEL: AGENT_ROLE}
+        self._fleet = Fleet(engine, run_id)
         self._incarnation = incarnation
         self._clock = clock
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
@@ -76,19 +69,21 @@ class DockerTarget:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def available(self, fault: str) -> str | None:
-        """Containers can be killed, and started anew."""
-        return None if fault == "kill" else f"containers know no fault {fault!r}"
+        """None for what containers can be made to suffer, otherwise the reason."""
+        if fault not in faults.names():
+            return f"containers know no fault {fault!r}"
+        return lacks("docker", fault, faults.load(fault).needs)
 
     async def agents(self) -> dict[str, AgentState]:
         """What the engine says about every agent of the run, the dead ones included."""
-        listed = await self._run(self._list)
+        listed = await self._run(self._fleet.list)
         return {node: await self._state(node, container) for node, container in listed.items()}
 
     async def authorise(self, victims: Sequence[str]) -> None:
         """Raises FaultError for an order that is refused, LabError when the engine does not answer."""
         self._authorised = {}
         await self._follow()
-        listed = await self._run(self._list)
+        listed = await self._run(self._fleet.list)
         check_order(victims, listed)
         self._authorised = {victim: listed[victim].id for victim in victims}
 
@@ -98,7 +93,7 @@ class DockerTarget:
         if self._subscription is None or not self._subscription.alive:
             raise FaultError(f"expected the engine's events as a proof of death, they broke off; {node} is spared")
         self._proofs[node] = _Proof(container_id)
-        await self._run(self._kill_checked, node, container_id)
+        await self._run(self._fleet.kill, node, container_id)
 
     async def wait_dead(self, node: str, timeout_s: float) -> int:
         """Return the signal in the exit code of the engine's ``die`` event after the latest kill.
@@ -119,9 +114,45 @@ class DockerTarget:
             raise FaultError(
                 f"expected {node} to die by a signal, but it ended by itself with exit code {proof.exit_code}"
             )
-        if (await self._run(self._inspect, node, proof.container_id)).state.out_of_memory:
+        if (await self._run(self._fleet.inspect, node, proof.container_id)).state.out_of_memory:
             raise FaultError(f"expected {node} to die by the kill, but the kernel killed it for want of memory")
         return proof.exit_code - _SIGNAL_BASE
+
+    async def stop(self, node: str) -> None:
+        """Send SIGTERM; raises FaultError unless it then ends by itself."""
+        await self._run(self._fleet.stop, node, self._authorised_id(node))
+
+    async def pause(self, node: str) -> None:
+        """Freeze the container; raises FaultError unless the engine says that it is."""
+        await self._run(self._fleet.pause, node, self._authorised_id(node))
+
+    async def resume(self, node: str) -> None:
+        """Thaw it; raises FaultError when it was not frozen any more."""
+        await self._run(self._fleet.resume, node, self._authorised_id(node))
+
+    async def cut(self, node: str) -> None:
+        """Take it off its network; raises FaultError unless the engine says that it is off."""
+        await self._run(self._fleet.cut, node, self._authorised_id(node))
+
+    async def mend(self, node: str) -> None:
+        """Put it back; raises FaultError when it was there already."""
+        await self._run(self._fleet.mend, node, self._authorised_id(node))
+
+    async def squeeze(self, node: str, cpus: float | None) -> None:
+        """Limit its CPUs, or lift the limit; raises FaultError unless the engine says so."""
+        await self._run(self._fleet.squeeze, node, self._authorised_id(node), cpus)
+
+    async def bend(self, name: str, node: str, _bend: Bend) -> None:
+        """Raises FaultError: it is refused before the run."""
+        raise FaultError(f"expected a proxy to carry out {name} on {node}, there is none between containers")
+
+    async def unbend(self, name: str, node: str) -> None:
+        """Raises FaultError, as :meth:`bend` does."""
+        raise FaultError(f"expected a proxy to undo {name} on {node}, there is none between containers")
+
+    async def heal_all(self) -> tuple[str, ...]:
+        """Undo whatever any living agent suffers; returns what was done. Raises FaultError and LabError."""
+        return await self._run(self._fleet.heal_all)
 
     async def restart(self, node: str) -> None:
         """Start a dead container anew; returns when its agent serves in a new incarnation.
@@ -129,14 +160,14 @@ class DockerTarget:
         Raises FaultError while it still runs, when it ends again, and after RESTART_TIMEOUT_S.
         """
         container_id = self._authorised_id(node)
-        await self._run(self._start_checked, node, container_id)
+        await self._run(self._fleet.start, node, container_id)
         deadline = self._clock.now() + RESTART_TIMEOUT_S
         while self._clock.now() < deadline:
             incarnation = await self._incarnation(node)
             if incarnation is not None and incarnation > self._lives.get(node, 0):
                 self._lives[node] = incarnation
                 return
-            container = await self._run(self._inspect, node, container_id)
+            container = await self._run(self._fleet.inspect, node, container_id)
             if not container.state.running:
                 raise FaultError(
                     f"expected {node} to serve after its restart, it ended with exit code "
@@ -160,7 +191,7 @@ class DockerTarget:
             if self._subscription.alive:
                 return
             await self._run(self._subscription.close)
-        filters = {"type": "container", "event": ["die"], "label": self._label_filter()}
+        filters = {"type": "container", "event": ["die"], "label": self._fleet.label_filter}
         self._subscription = Subscription(self._engine, filters, self._on_die, self._on_end)
         await self._subscription.open()
 
@@ -184,54 +215,5 @@ class DockerTarget:
             return AgentState(running=False, exit_code=None)
         exit_code = self._exit_codes.get(listed.id)
         if exit_code is None:
-            exit_code = (await self._run(self._inspect, node, listed.id)).state.exit_code
+            exit_code = (await self._run(self._fleet.inspect, node, listed.id)).state.exit_code
         return AgentState(running=False, exit_code=exit_code)
-
-    # What follows blocks and runs in a thread.
-
-    def _label_filter(self) -> list[str]:
-        return [f"{name}={value}" for name, value in self._labels.items()]
-
-    def _node_of(self, labels: dict[str, str]) -> str | None:
-        """The agent behind these labels; None for a container that is none of this run's agents."""
-        ours = all(labels.get(name) == value for name, value in self._labels.items())
-        return labels.get(NODE_LABEL) if ours else None
-
-    def _list(self) -> dict[str, Listed]:
-        """The agents of the run by node id; what the engine lists is checked, filter or not."""
-        with clear_errors("list the containers of this run"):
-            answer = self._engine.containers(all=True, filters={"label": self._label_filter()})
-            found = [Listed.model_validate(each) for each in answer]
-        agents: dict[str, Listed] = {}
-        for container in found:
-            node = self._node_of(container.labels)
-            if node in agents:
-                raise FaultError(f"expected one container for {node} in this run, got two; remove the one too many")
-            if node is not None:
-                agents[node] = container
-        return agents
-
-    def _inspect(self, node: str, container_id: str) -> Container:
-        """The container as it is now; raises FaultError unless it is ``node`` of this run."""
-        with clear_errors(f"inspect {node}"):
-            container = Container.model_validate(self._engine.inspect_container(container_id))
-        if container.id != container_id or self._node_of(container.config.labels) != node:
-            raise FaultError(
-                f"expected the labels of {node} of this run on container {container_id[:12]}, got others; it is spared"
-            )
-        return container
-
-    def _kill_checked(self, node: str, container_id: str) -> None:
-        container = self._inspect(node, container_id)
-        if not container.state.running:
-            raise FaultError(
-                f"expected {node} to run, but it had ended before the kill with exit code {container.state.exit_code}"
-            )
-        with clear_errors(f"kill {node}"):
-            self._engine.kill(container_id, "SIGKILL")
-
-    def _start_checked(self, node: str, container_id: str) -> None:
-        if self._inspect(node, container_id).state.running:
-            raise FaultError(f"expected {node} to be dead before its restart, but it still runs")
-        with clear_errors(f"start {node}"):
-            self._engine.start(container_id)

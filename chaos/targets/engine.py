@@ -30,7 +30,7 @@ class Events(Protocol):
 
 
 class Engine(Protocol):
-    """The part of ``docker.APIClient`` that chaos uses; nothing of it removes, makes or executes anything."""
+    """The part of ``docker.APIClient`` that chaos uses; nothing of it removes, makes or executes a container."""
 
     def containers(self, *, all: bool, filters: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: A002 - the SDK's name
         """List containers."""
@@ -43,6 +43,27 @@ class Engine(Protocol):
 
     def start(self, container: str) -> None:
         """Start a container that has ended."""
+
+    def stop(self, container: str, timeout: int) -> None:
+        """Send SIGTERM and, after ``timeout`` seconds, SIGKILL; returns when it has ended."""
+
+    def pause(self, container: str) -> None:
+        """Freeze a container."""
+
+    def unpause(self, container: str) -> None:
+        """Thaw it."""
+
+    def update_container(self, container: str, *, cpu_period: int, cpu_quota: int) -> object:
+        """Limit the CPU time, in microseconds of each period; -1 lifts the limit."""
+
+    def networks(self, *, filters: dict[str, Any]) -> list[dict[str, Any]]:
+        """List networks."""
+
+    def disconnect_container_from_network(self, container: str, net_id: str) -> None:
+        """Take a container off a network."""
+
+    def connect_container_to_network(self, container: str, net_id: str, *, aliases: list[str]) -> None:
+        """Put it on, under these names beside its own."""
 
     def events(self, *, filters: dict[str, Any], decode: Literal[True]) -> Events:
         """Subscribe to events."""
@@ -63,10 +84,27 @@ class _State(BaseModel):
     running: bool = Field(alias="Running")
     exit_code: int = Field(alias="ExitCode")
     out_of_memory: bool = Field(alias="OOMKilled")
+    paused: bool = Field(alias="Paused", default=False)
 
 
 class _Config(BaseModel):
     labels: dict[str, str] = Field(alias="Labels")
+
+
+class _HostConfig(BaseModel):
+    cpu_quota: int = Field(alias="CpuQuota", default=0)
+    """Microseconds of each period; 0 or less for no limit."""
+
+
+class _NetworkSettings(BaseModel):
+    networks: dict[str, Any] = Field(alias="Networks", default_factory=dict)
+
+
+class Network(BaseModel):
+    """One network of a list."""
+
+    id: str = Field(alias="Id")
+    name: str = Field(alias="Name")
 
 
 class Container(BaseModel):
@@ -75,6 +113,13 @@ class Container(BaseModel):
     id: str = Field(alias="Id")
     state: _State = Field(alias="State")
     config: _Config = Field(alias="Config")
+    host: _HostConfig = Field(alias="HostConfig", default_factory=_HostConfig)
+    network_settings: _NetworkSettings = Field(alias="NetworkSettings", default_factory=_NetworkSettings)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks that it is on."""
+        return tuple(self.network_settings.networks)
 
 
 def connect(url: str) -> Engine:

@@ -46,6 +46,8 @@ class Launch:
             raise EngineError(
                 f"the image of the lab does not have the protocol {protocol}, which was installed beside it"
             )
+        for reason in self._planned.obstacles("docker"):
+            raise EngineError(reason)
         override.check(self._engine.checkout, self._override)
         self._engine = self._engine.with_settings(images.settle(self._engine, self._say))
 
@@ -97,6 +99,7 @@ class Launch:
             "FAILSTORM_GID": str(gid if uid else _IMAGE_OWNER),
             "FAILSTORM_TTY": "true" if self._console.is_terminal else "false",
             "FAILSTORM_DEBUG": "1" if self._debug else "",
+            "FAILSTORM_GUARDIANS": "1" if self._planned.leaves_survivors_hurt else "0",
         }
         self._engine = self._engine.with_settings(settings)
         return folder

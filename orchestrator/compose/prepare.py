@@ -77,6 +77,8 @@ def prepare(run_dir: Path, config: Path, owner: Owner, environ: Mapping[str, str
     if scenario.llm.model.type == "openai" and not key:
         raise ConfigError(f"{KEY_VARIABLE}: expected the key in the environment, from where the agents get it; set it")
     planned = timeline.plan(scenario)
+    for reason in planned.obstacles("docker"):
+        raise ConfigError(f"chaos: expected faults that containers can suffer, but {reason}")
     folder = RunDir(run_dir.name, run_dir)
     try:
         if not settled:

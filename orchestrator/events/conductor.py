@@ -99,6 +99,35 @@ class KillCall(Row):
 
     ev = "kill_call"
     victim: str
+    wave: int = 0
+
+
+@dataclass(frozen=True)
+class FaultCall(Row):
+    """Just before a victim is hurt by another fault than the kill."""
+
+    ev = "fault_call"
+    victim: str
+    fault: str
+    effect: Literal["ends", "silences", "weakens"]
+    wave: int = 0
+
+
+@dataclass(frozen=True)
+class FaultDone(Row):
+    """Proof that it landed."""
+
+    ev = "fault_done"
+    victim: str
+    fault: str
+
+
+@dataclass(frozen=True)
+class Abort(Row):
+    """The storm was called off."""
+
+    ev = "abort"
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -129,18 +158,22 @@ class FaultFailed(Row):
 
 @dataclass(frozen=True)
 class HealCall(Row):
-    """The victim is being restarted."""
+    """The victim is being restarted, thawed, or put back."""
 
     ev = "heal_call"
     victim: str
+    fault: str | None = None
+    """None for the kill."""
 
 
 @dataclass(frozen=True)
 class HealDone(Row):
-    """The restarted victim serves again."""
+    """The restarted victim serves again, or the fault is undone."""
 
     ev = "heal_done"
     victim: str
+    fault: str | None = None
+    """None for the kill."""
 
 
 @dataclass(frozen=True)

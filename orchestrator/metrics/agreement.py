@@ -1,6 +1,6 @@
 """When all survivors agree on who is alive."""
 
-from orchestrator.events.conductor import KillCall
+from orchestrator.events.conductor import FaultCall, KillCall
 from orchestrator.evidence import Evidence, Suspicion
 from orchestrator.metrics.definition import Value, metric, null, to_ms, unstruck
 from orchestrator.metrics.spans import Span, merged, minus
@@ -9,9 +9,10 @@ from orchestrator.metrics.spans import Span, merged, minus
 def disagreements(evidence: Evidence) -> list[Span]:
     """When at least one survivor's view was wrong, from T0 to the end: disjoint spans, in order, s since T0.
 
-    To agree on who is alive means that each survivor holds every dead agent for dead and every other for alive: a
-    view that all share, but that is wrong, is no agreement. While a victim is being restarted either view of it is
-    right; once it serves again, holding it for dead is wrong.
+    To agree on who is alive means that each survivor holds every dead agent for dead and every other for alive: a view
+    that all share, but that is wrong, is no agreement. Frozen and cut off victims count as dead. While a victim is
+    being restarted or healed, or is only weakened, either view of it is right; once it serves again, holding it for
+    dead is wrong.
     """
     held: dict[tuple[str, str], list[Suspicion]] = {}
     for suspicion in evidence.suspicions:
@@ -20,18 +21,15 @@ def disagreements(evidence: Evidence) -> list[Span]:
     for survivor in evidence.survivors:
         for member in evidence.agents:
             suspected = [(span.begin, span.end) for span in held.get((survivor, member.node_id), ())]
-            outage = evidence.outages.get(member.node_id)
-            if outage is None:
-                wrong += suspected
-            else:
-                wrong += minus(suspected, [(outage.begin, outage.end)])
-                wrong += minus([(outage.begin, outage.healing)], suspected)
+            outages = evidence.outages.get(member.node_id, ())
+            wrong += minus(suspected, [(outage.begin, outage.end) for outage in outages])
+            wrong += minus([(outage.begin, outage.healing) for outage in outages], suspected)
     return merged((max(begin, 0.0), min(end, evidence.end_s)) for begin, end in wrong)
 
 
 @metric()
 def agreement_ms(evidence: Evidence) -> Value:
-    """First instant after the last kill call at which all survivors agree on who is alive, minus T0.
+    """First instant after the last call of a fault at which all survivors agree on who is alive, minus T0.
 
     They agree when each holds every dead agent for dead and every other for alive (while a victim is being restarted,
     either is right). ``lasting_ms`` is the start of the agreement that holds to the end of the run, or null.
@@ -40,7 +38,7 @@ def agreement_ms(evidence: Evidence) -> Value:
         return null(reason)
     if not evidence.survivors:
         return null("no agent was left to agree")
-    reached = max(row.t for row in evidence.rows(KillCall))
+    reached = max(row.t for row in (*evidence.rows(KillCall), *evidence.rows(FaultCall)))
     spans = disagreements(evidence)
     for begin, end in spans:
         if begin <= reached < end:

@@ -13,8 +13,11 @@ Edge = tuple[str, str]
 
 
 def _changes(evidence: Evidence) -> list[tuple[float, int, Edge | str]]:
-    """(t, kind, what) in the order of time: a death (0) takes its victim's links, a link goes (1), one comes (2)."""
-    deaths = ((outage.begin, 0, node) for node, outage in evidence.outages.items())
+    """(t, kind, what) in the order of time: an outage (0) takes its victim's links, a link goes (1), one comes (2).
+
+    Links of who is frozen or cut off carry nothing; when it is healed the others have given them up and link anew.
+    """
+    deaths = ((outage.begin, 0, node) for node, own in evidence.outages.items() for outage in own if not outage.weak)
     downs = ((row.t, 1, (row.node, row.peer)) for row in evidence.rows(LinkDown))
     ups = ((row.t, 2, (row.node, row.peer)) for row in evidence.rows(LinkUp))
     return sorted([*deaths, *downs, *ups], key=lambda change: change[:2])

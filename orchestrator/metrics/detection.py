@@ -6,16 +6,25 @@ from math import inf
 from orchestrator.evidence import Evidence, Suspicion
 from orchestrator.metrics.definition import Value, metric, null, quantile, spread, to_ms, unstruck
 from orchestrator.metrics.spans import Span, length, minus
+from orchestrator.outages import Outage
 
 
-def _detected(evidence: Evidence) -> Mapping[tuple[str, str], Suspicion]:
-    """The lasting suspicion of each (survivor, victim): in force at the victim's restart, or at the end."""
+def _silences(evidence: Evidence) -> dict[str, Outage]:
+    """The first outage of each victim that ought to be noticed: of those that were not only weakened."""
+    firsts = {
+        victim: next((outage for outage in evidence.outages[victim] if not outage.weak), None)
+        for victim in evidence.victims
+    }
+    return {victim: outage for victim, outage in firsts.items() if outage is not None}
+
+
+def _detected(evidence: Evidence, silences: Mapping[str, Outage]) -> Mapping[tuple[str, str], Suspicion]:
+    """The lasting suspicion of each (survivor, victim): in force at the victim's healing, or at the end."""
     found: dict[tuple[str, str], Suspicion] = {}
     survivors = frozenset(evidence.survivors)
     for suspicion in evidence.suspicions:
-        if suspicion.node in survivors and suspicion.peer in evidence.victims:
-            outage = evidence.outages[suspicion.peer]
-            until = min(outage.healing, evidence.end_s)
+        if suspicion.node in survivors and suspicion.peer in silences:
+            until = min(silences[suspicion.peer].healing, evidence.end_s)
             if suspicion.begin < until <= suspicion.end:
                 found[suspicion.node, suspicion.peer] = suspicion
     return found
@@ -26,22 +35,27 @@ def detection_ms(evidence: Evidence) -> Value:
     """Time from T0 until a survivor suspects a victim for good, per (survivor, victim).
 
     Detection time as defined by Chen, Toueg and Aguilera (2002): a suspicion that was taken back while the victim was
-    still dead does not count; one that began before the kill counts as 0. First, p50, p95, last over all pairs, and
-    ``by_mechanism``: native watch, connection error (``request``, ``tcp``), probe timeout, gossip. ``pairs`` lists
-    [survivor, victim, ms or null, mechanism or null]; ``undetected`` the pairs without a detection.
+    still dead does not count; one that began before the kill counts as 0. Frozen and cut off victims count as dead; of
+    several outages of a victim the first one counts, and a later wave of blows counts from its own first call. First,
+    p50, p95, last over all pairs, and ``by_mechanism``: native watch, connection error (``request``, ``tcp``), probe
+    timeout, gossip. ``pairs`` lists [survivor, victim, ms or null, mechanism or null]; ``undetected`` the pairs without
+    a detection.
     """
     if reason := unstruck(evidence):
         return null(reason)
-    detected = _detected(evidence)
+    silences = _silences(evidence)
+    if not silences:
+        return null("no victim fell silent: the faults only weakened them")
+    detected = _detected(evidence, silences)
     pairs: list[tuple[str, str, float | None, str | None]] = []
     by_mechanism: dict[str, list[float]] = {}
     for survivor in evidence.survivors:
-        for victim in evidence.victims:
+        for victim, outage in silences.items():
             suspicion = detected.get((survivor, victim))
             if suspicion is None:
                 pairs.append((survivor, victim, None, None))
             else:
-                after = max(0.0, suspicion.begin)
+                after = max(0.0, suspicion.begin - outage.since)
                 pairs.append((survivor, victim, to_ms(after), suspicion.mechanism))
                 by_mechanism.setdefault(suspicion.mechanism, []).append(after)
     undetected = [[survivor, victim] for survivor, victim, after, _ in pairs if after is None]
@@ -60,27 +74,30 @@ def detection_ms(evidence: Evidence) -> Value:
 
 
 def _up(evidence: Evidence, node: str) -> list[Span]:
-    """When the node was certainly alive, between t0 and the end."""
-    outage = evidence.outages.get(node)
-    return minus([(evidence.t0_s, evidence.end_s)], [(outage.begin, outage.end)] if outage else [])
+    """When the node was certainly alive and not struck, between t0 and the end."""
+    outages = evidence.outages.get(node, ())
+    return minus([(evidence.t0_s, evidence.end_s)], [(outage.begin, outage.end) for outage in outages])
 
 
 def _mistake(evidence: Evidence, suspicion: Suspicion) -> tuple[float, bool] | None:
     """How long a suspicion of a live peer lasted, and whether it was corrected; None when the peer was not alive.
 
-    A mistake ends when it is taken back, or when the peer dies and the suspicion becomes true.
+    Nor is it a mistake of an observer that is struck itself: one that is cut off cannot tell itself from the others. A
+    mistake ends when it is taken back, or when the peer dies and the suspicion becomes true.
     """
     begin = max(suspicion.begin, evidence.t0_s)
-    if begin > suspicion.end or not evidence.is_up(suspicion.peer, begin):
+    if begin > suspicion.end or not (evidence.is_up(suspicion.peer, begin) and evidence.is_up(suspicion.node, begin)):
         return None
-    outage = evidence.outages.get(suspicion.peer)
-    truth = outage.begin if outage is not None and outage.begin > begin else inf
+    later = (outage.begin for outage in evidence.outages.get(suspicion.peer, ()) if outage.begin > begin)
+    truth = next(later, inf)
     return min(suspicion.end, truth) - begin, suspicion.retracted and suspicion.end <= truth
 
 
 @metric("count")
 def false_suspicions(evidence: Evidence) -> Value:
-    """Suspicions, by any agent, of a peer that was alive; from t0 to the end (Chen, Toueg and Aguilera 2002).
+    """Suspicions of a peer that was alive; from t0 to the end (Chen, Toueg and Aguilera 2002).
+
+    By any agent that was not struck itself, of any that was not: who is frozen, cut off or weakened counts as dead.
 
     ``mistake_p50_ms`` and ``mistake_max_ms``: how long the mistakes lasted that were corrected; ``uncorrected`` are
     those that lasted until the observer or the peer died, or the run ended. ``query_accuracy``: the probability that

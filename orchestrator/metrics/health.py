@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from orchestrator.events.agents import LoopLag, Request, StepDone
-from orchestrator.events.conductor import Broadcast, CanaryEof, HostLoad, KillCall
+from orchestrator.events.conductor import Broadcast, CanaryEof, FaultCall, HostLoad, KillCall
 from orchestrator.events.row import RowType
 from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null, quantile, to_ms, unstruck
@@ -56,15 +56,21 @@ def cpu_percent(evidence: Evidence) -> Value:
 def harness_floor_ms(evidence: Evidence) -> Value:
     """Kill call to first EOF on a canary connection to the victim: no time below it can be the agents' doing.
 
-    The slowest of the victims; ``victims`` has each, ``kill_skew_ms`` is last minus first kill call.
+    The slowest of the victims; ``victims`` has each, ``kill_skew_ms`` is last minus first kill call
+    of one wave. Null where no victim's process ended: a freeze and a cut break no connection.
     """
     if reason := unstruck(evidence):
         return null(reason)
-    called = {row.victim: row.t for row in reversed(evidence.rows(KillCall))}
-    skew = to_ms(max(called.values()) - min(called.values()))
+    calls: list[KillCall | FaultCall] = [*evidence.rows(KillCall), *evidence.rows(FaultCall)]
+    ended = [row for row in calls if isinstance(row, KillCall) or row.effect == "ends"]
+    if not ended:
+        return null("no victim's process was ended, so that no connection broke")
+    called = {row.victim: row.t for row in sorted(ended, key=lambda row: -row.t)}
+    first_wave = [row.t for row in ended if row.wave == min(row.wave for row in ended)]
+    skew = to_ms(max(first_wave) - min(first_wave))
     broke = {row.victim: row.t for row in reversed(evidence.rows(CanaryEof)) if row.victim in called}
     floors = {victim: to_ms(broke[victim] - called[victim]) for victim in evidence.victims if victim in broke}
-    missing = [victim for victim in evidence.victims if victim not in floors]
+    missing = [victim for victim in evidence.victims if victim in called and victim not in floors]
     if missing:
         return null(f"no canary connection broke for {', '.join(missing)}", victims=floors, kill_skew_ms=skew)
     return Value(max(floors.values()), detail={"victims": floors, "kill_skew_ms": skew})

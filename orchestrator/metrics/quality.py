@@ -1,5 +1,7 @@
 """Whether the questions were answered: rightly, in time, at all."""
 
+from collections.abc import Sequence
+
 from orchestrator.events.conductor import Placement
 from orchestrator.evidence import Evidence, Phase, Task
 from orchestrator.metrics.definition import Value, metric, null, quantile, to_ms
@@ -12,9 +14,23 @@ def succeeded(tasks: tuple[Task, ...]) -> tuple[int, int]:
 
 
 def _unanswerable(evidence: Evidence, task: Task) -> bool:
-    """Whether a shard that the task needs has no holder that survived T0; raises LookupError without placement."""
+    """Whether all holders of a shard that the task needs were struck at one time; raises LookupError without placement.
+
+    A victim that is only weakened still holds what it holds.
+    """
     holders = evidence.rows(Placement)[0].holders
-    return any(all(node in evidence.victims for node in holders[shard]) for shard in task.shards)
+    return any(_were_struck_together(evidence, holders[shard]) for shard in task.shards)
+
+
+def _were_struck_together(evidence: Evidence, nodes: Sequence[str]) -> bool:
+    silent = [[outage for outage in evidence.outages.get(node, ()) if not outage.weak] for node in nodes]
+    if not all(node in evidence.victims for node in nodes):
+        return False
+    return any(
+        all(any(other.begin <= outage.begin < other.end for other in each) for each in silent)
+        for own in silent
+        for outage in own
+    )
 
 
 @metric("ratio")
@@ -39,7 +55,7 @@ def success_rate_drop(evidence: Evidence) -> Value:
 
 @metric("ratio")
 def unavoidable_drop(evidence: Evidence) -> Value:
-    """Share of the post tasks that need a shard whose holders were all killed: the data placement's fault.
+    """Share of the post tasks that need a shard whose holders were all struck at one time: the data placement's fault.
 
     A later restart of a holder does not change it.
     """
@@ -82,7 +98,7 @@ def lost_tasks(evidence: Evidence) -> Value:
     """Tasks that were scheduled and answerable, but have no committed answer, right or wrong, at the end.
 
     Unanswerable are tasks that were under way or arrived after T0 (from T0-D on) and need a shard whose holders were
-    all killed.
+    all struck at one time.
     """
     phases: tuple[Phase, ...] = ("warmup", "pre", "inflight", "post", "tail")
     after: tuple[Phase, ...] = ("inflight", "post", "tail")

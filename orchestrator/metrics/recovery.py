@@ -2,6 +2,7 @@
 
 from math import inf
 from statistics import fmean, median
+from typing import NamedTuple
 
 from agent.membership import RESTART_STEP
 from orchestrator.events.agents import Adopt, Alive, Repair, TaskFailed, TaskStart, Unadopt
@@ -9,14 +10,21 @@ from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null, spread, to_ms, unstruck
 
 
-def repairs(evidence: Evidence, link: str) -> list[Repair]:
+class Made(NamedTuple):
+    """One repair, and how long after the first call of its victim's wave it was acknowledged, s."""
+
+    repair: Repair
+    after_s: float
+
+
+def repairs(evidence: Evidence, link: str) -> list[Made]:
     """The first acknowledgement of each repair over such a link, one per sender and cause, in the order of time.
 
     A cause alone is a claim: a repair counts only when its sender's last suspicion of that victim, before the
-    acknowledgement, began while the victim was dead, or when the sender had learned by then that the victim had been
+    acknowledgement, began while the victim was struck, or when the sender had learned by then that the victim had been
     restarted, unnoticed.
     """
-    firsts: dict[tuple[str, tuple[str, str]], Repair] = {}
+    firsts: dict[tuple[str, tuple[str, str]], Made] = {}
     begins: dict[tuple[str, str], list[float]] = {}
     for suspicion in evidence.suspicions:
         begins.setdefault((suspicion.node, suspicion.peer), []).append(suspicion.begin)
@@ -24,10 +32,13 @@ def repairs(evidence: Evidence, link: str) -> list[Repair]:
     for repair in evidence.rows(Repair):
         victim = repair.cause[0]
         if repair.link == link and victim in evidence.victims:
-            outage, observer = evidence.outages[victim], (repair.node, victim)
+            observer = (repair.node, victim)
             last = max((begin for begin in begins.get(observer, ()) if begin <= repair.t), default=-inf)
-            if outage.begin <= last < outage.end or outage.begin <= replaced.get(observer, inf) <= repair.t:
-                firsts.setdefault((repair.node, repair.cause), repair)
+            outage, first = evidence.outage_at(victim, last), evidence.outages[victim][0]
+            if outage is None and first.begin <= replaced.get(observer, inf) <= repair.t:
+                outage = first
+            if outage is not None:
+                firsts.setdefault((repair.node, repair.cause), Made(repair, repair.t - outage.since))
     return list(firsts.values())
 
 
@@ -60,8 +71,8 @@ def recovery_ms(evidence: Evidence) -> Value:
     """
     if reason := unstruck(evidence):
         return null(reason)
-    found = [("reroute", repair) for repair in repairs(evidence, "warm")]
-    found += [("reconnect", repair) for repair in repairs(evidence, "new")]
+    found = [("reroute", made.repair) for made in repairs(evidence, "warm")]
+    found += [("reconnect", made.repair) for made in repairs(evidence, "new")]
     if not found:
         return _none_repaired(evidence, "repair")
     by, first = min(found, key=lambda item: item[1].t)
@@ -75,7 +86,7 @@ def _spread_of(evidence: Evidence, link: str, what: str) -> Value:
     found = repairs(evidence, link)
     if not found:
         return _none_repaired(evidence, what)
-    return Value(spread([repair.t for repair in found]))
+    return Value(spread([made.after_s for made in found]))
 
 
 @metric()
@@ -102,24 +113,27 @@ def _task_owners(evidence: Evidence, victim: str) -> dict[str, float]:
     Orphaned are the tasks that the victim had begun and neither answered nor given up, and those that were taken over
     from it (it may have died before it could begin them), unless an answer was committed before.
     """
-    killed = evidence.outages[victim].begin
+    outage = evidence.outages[victim][0]
+    killed = outage.begin
     settled = {task.task for task in evidence.tasks if task.commits and task.commits[0].t < killed}
     settled |= {row.task for row in evidence.rows(TaskFailed) if row.node == victim and row.t < killed}
     owners: dict[str, float] = {}
     starts = [row for row in evidence.rows(TaskStart) if row.task not in settled]
     for row in starts:
         if row.node == victim and row.inc < RESTART_STEP:
-            owners[row.task] = inf
+            # Who was frozen or cut off takes up its own again when it is healed.
+            owners[row.task] = inf if outage.fatal else outage.end
     for row in starts:
         orphaned = row.task in owners or (row.takeover and row.cause is not None and row.cause[0] == victim)
         alive = evidence.is_up(row.node, row.t) or row.inc >= RESTART_STEP
         if orphaned and alive and row.t >= killed:
             owners[row.task] = min(row.t, owners.get(row.task, inf))
-    return owners
+    return {task: at - outage.since for task, at in owners.items()}
 
 
 def _tool_owners(evidence: Evidence, victim: str) -> dict[str, float]:
     """Each tool that nobody alive had after the kill → when a survivor adopted it (infinite: never)."""
+    outage = evidence.outages[victim][0]
     held = {member.node_id: {member.tool: None} for member in evidence.agents}
     changes: list[Adopt | Unadopt] = [*evidence.rows(Adopt), *evidence.rows(Unadopt)]
     for row in sorted(changes, key=lambda change: change.t):
@@ -130,7 +144,7 @@ def _tool_owners(evidence: Evidence, victim: str) -> dict[str, float]:
     left = {tool for node in evidence.survivors for tool in held[node]}
     adopted = [row for row in evidence.rows(Adopt) if row.node in evidence.survivors and row.t >= 0]
     return {
-        tool: min((row.t for row in adopted if row.tool == tool), default=inf)
+        tool: min((row.t for row in adopted if row.tool == tool and row.t >= outage.begin), default=inf) - outage.since
         for tool in held[victim]
         if tool not in left
     }
@@ -140,6 +154,7 @@ def _new_owners(evidence: Evidence) -> dict[str, list[float]]:
     return {
         victim: sorted([*_task_owners(evidence, victim).values(), *_tool_owners(evidence, victim).values()])
         for victim in evidence.victims
+        if not evidence.outages[victim][0].weak
     }
 
 

@@ -32,17 +32,22 @@ def moved(evidence: Evidence) -> Iterator[Moved]:
     the mesh's, nor are those with a language model.
     """
     for row in evidence.rows(Bytes):
-        own = evidence.outages.get(row.node)
-        if own is not None and row.inc < RESTART_STEP and row.t >= own.begin:
+        death = evidence.death(row.node, row.inc // RESTART_STEP)
+        if death is not None and row.t >= death.begin:
             continue
         for entry in row.rows:
             if entry.peer == evidence.conductor or entry.traffic in (Traffic.STRAY, Traffic.MODEL):
                 continue
-            caller = evidence.outages.get(entry.peer or "") if entry.role == "server" else None
+            called_by = entry.peer if entry.role == "server" else None
             if entry.role == "client":
                 yield Moved(row.t, row.node, entry.traffic, entry.sent + entry.received)
-            elif entry.peer is not None and caller is not None and caller.begin <= row.t < caller.healing:
-                yield Moved(row.t, entry.peer, entry.traffic, entry.sent + entry.received)
+            elif called_by is not None and _is_dead(evidence, called_by, row.t):
+                yield Moved(row.t, called_by, entry.traffic, entry.sent + entry.received)
+
+
+def _is_dead(evidence: Evidence, node: str, t: float) -> bool:
+    """Whether the process of ``node`` had ended and was not being started anew; a frozen one still counts its bytes."""
+    return any(outage.fatal and outage.begin <= t < outage.healing for outage in evidence.outages.get(node, ()))
 
 
 def _by_class(evidence: Evidence) -> Counter[str]:

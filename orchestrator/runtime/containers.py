@@ -19,6 +19,8 @@ _POLL_S = 0.1
 _LOOK_S = 1.0
 _LEASE_S = 2.0
 _LEASE_TIMEOUT_S = 1.0
+_CHAOS_LEASE_S = 1.0
+"""Three renewals before chaos heals everything by itself."""
 _CHAOS_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 5.0
 
@@ -41,6 +43,7 @@ class ContainerRuntime:
     async def start(self, timeout_s: float) -> None:
         """Wait until each agent answers, which from then on has its lease; raises LabError naming one that does not."""
         await self._chaos.wait_ready(_CHAOS_TIMEOUT_S)
+        self._leases.append(asyncio.create_task(self._keep_chaos(), name="lease chaos"))
         deadline = self._clock.now() + timeout_s
         ready = asyncio.gather(*(self._until_ready(node, deadline) for node in self._agents))
         try:
@@ -100,6 +103,11 @@ class ContainerRuntime:
             with contextlib.suppress(httpx.TransportError):
                 await self._admin.post(url, timeout=_LEASE_TIMEOUT_S)
             await self._clock.sleep(_LEASE_S)
+
+    async def _keep_chaos(self) -> None:
+        while True:
+            await self._chaos.renew()
+            await self._clock.sleep(_CHAOS_LEASE_S)
 
     async def _until_gone(self, node: str) -> None:
         url = admin_url(self._agents[node])

@@ -14,6 +14,7 @@ import httpx
 from agent.settings import KEY_VARIABLE, AgentSettings
 from agent.story import last_word
 from chaos.faults import Record
+from chaos.links.control import Links
 from chaos.schedule import Order
 from chaos.storm import acting_on
 from chaos.targets.process import ProcessTarget
@@ -45,9 +46,12 @@ class LocalRuntime:
         clock: Clock,
         record: Record,
         secrets: Mapping[str, str] = MappingProxyType({}),
+        links: Links | None = None,
     ) -> None:
-        """``secrets`` go into the environment of each agent, and nowhere else."""
-        self._target = ProcessTarget(self._respawn)
+        """``secrets`` go into the environment of each agent, and nowhere else; ``links`` is started and ended here."""
+        self._links = links
+        self._record = record
+        self._target = ProcessTarget(self._respawn, links)
         self._act = acting_on(self._target, record)
         self._agents = {settings.node_id: settings for settings in agents}
         self._run_dir = run_dir
@@ -58,6 +62,9 @@ class LocalRuntime:
 
     async def start(self, timeout_s: float) -> None:
         """Start all agents and wait until each answers; raises LabError naming the first that does not."""
+        if self._links is not None:
+            self._links.lost = self._tell_healed
+            await self._links.start()
         for node in self._agents:
             self._target.register(node, self._launch(node))
         deadline = self._clock.now() + timeout_s
@@ -78,6 +85,8 @@ class LocalRuntime:
         for process in alive:
             await asyncio.to_thread(process.wait, _KILL_TIMEOUT_S)
         self._target.close()
+        if self._links is not None:
+            await self._links.close()
 
     async def act(self, order: Order) -> None:
         """Carry out one order here and now; raises FaultError when it is refused."""
@@ -94,6 +103,12 @@ class LocalRuntime:
         said = path.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
         begin = last_word(node)
         return next((line.removeprefix(begin) for line in said if line.startswith(begin)), f"see {path}")
+
+    def _tell_healed(self, bent: Sequence[tuple[str, str]]) -> None:
+        """The proxy was replaced: what it had bent goes straight again, and the faults did not last as planned."""
+        for name, node in bent:
+            self._record("heal_done", victim=node, fault=name)
+            self._record("fault_failed", victim=node, reason=f"the proxy ended in mid-run, which healed {name}")
 
     async def _respawn(self, node: str) -> subprocess.Popen[bytes]:
         process = self._launch(node)

@@ -1,4 +1,4 @@
-"""What the mesh did, counted as the journals grow: kills, detections, repairs, work done twice."""
+"""What the mesh did, counted as the journals grow: blows, detections, repairs, work done twice."""
 
 import math
 from collections import Counter
@@ -50,6 +50,7 @@ class Ledger:
             "t0": self._on_t0,
             "order": self._on_order,
             "kill_call": self._on_kill_call,
+            "fault_call": self._on_fault_call,
             "fault_failed": self._on_fault_failed,
             "death": self._on_death,
             "heal_call": self._on_heal_call,
@@ -77,7 +78,7 @@ class Ledger:
 
     @property
     def survivors(self) -> tuple[str, ...]:
-        """Agents that were neither killed nor lost; a restarted victim is none."""
+        """Agents that were neither struck nor lost; a healed victim is none."""
         return tuple(node for node in self.agents if node not in self.killed and node not in self.lost)
 
     @property
@@ -120,6 +121,10 @@ class Ledger:
         self.restarted.pop(event["victim"], None)
         self._settled = {pair: found for pair, found in self._settled.items() if pair[1] != event["victim"]}
 
+    def _on_fault_call(self, event: Event) -> None:
+        if event["effect"] != "weakens":
+            self._on_kill_call(event)
+
     def _on_fault_failed(self, event: Event) -> None:
         self.killed.pop(event["victim"], None)
 
@@ -129,6 +134,8 @@ class Ledger:
     def _on_heal_call(self, event: Event) -> None:
         victim = event["victim"]
         self._settled.update({pair: found for pair, found in self._held.items() if pair[1] == victim})
+        if event.get("fault", "restart") != "restart":
+            return
         # Its next life begins without a view of its own.
         self._held = {pair: found for pair, found in self._held.items() if pair[0] != victim}
 
@@ -141,7 +148,8 @@ class Ledger:
     def _on_suspect(self, event: Event) -> None:
         node, peer = event["node"], event["peer"]
         if self._is_up(peer):
-            self.false_suspicions += self._clock_started
+            # Who is cut off, or wakes from a freeze, cannot tell itself from the others: no mistake.
+            self.false_suspicions += self._clock_started and self._is_up(node)
         else:
             self.active_at[node] = event["t"]
         self._held.setdefault((node, peer), Detection(event["t"], event["mechanism"]))

@@ -9,7 +9,7 @@ from agent.membership import RESTART_STEP
 from agent.settings import CONDUCTOR
 from orchestrator.events import ROWS, parse
 from orchestrator.events.agents import Answer, Bytes, TaskFailed, TaskStart
-from orchestrator.events.conductor import AgentLost, FaultFailed, HealDone, KillCall
+from orchestrator.events.conductor import AgentLost, FaultCall, FaultFailed, HealDone, KillCall, RunStart
 from orchestrator.events.row import Row
 
 Life = tuple[str, str]
@@ -18,7 +18,7 @@ _MOVED = "bytes"
 _TASKS = "tasks"
 Key = tuple[str, str]
 """(what is counted, label): ("bytes", class) or ("tasks", outcome)."""
-_KINDS = (Bytes, TaskStart, Answer, TaskFailed, KillCall, FaultFailed, HealDone, AgentLost)
+_KINDS = (Bytes, TaskStart, Answer, TaskFailed, KillCall, FaultCall, FaultFailed, HealDone, AgentLost, RunStart)
 
 
 class Curve:
@@ -39,10 +39,11 @@ class Tally:
 
     def __init__(self, events: Iterable[Mapping[str, object]]) -> None:
         self.killed: dict[str, float] = {}
-        """First kill call of each victim."""
+        """First blow upon each victim, unless it was only weakened."""
         self.begun: dict[Life, float] = {}
         """First journal line of each life."""
         self._changes: dict[str, list[tuple[float, bool]]] = {}
+        self._runtime = "local"
         steps: dict[Key, dict[Life, list[tuple[float, float]]]] = {}
         for event in events:
             kind = ROWS.get(str(event["ev"]))
@@ -71,6 +72,13 @@ class Tally:
             case KillCall():
                 self.killed.setdefault(row.victim, row.t)
                 self._changes.setdefault(row.victim, []).append((row.t, False))
+            case RunStart():
+                self._runtime = row.runtime
+            case FaultCall() if row.effect != "weakens":
+                self.killed.setdefault(row.victim, row.t)
+                # The proxy cuts the agents' own traffic; off its network a container cannot be scraped either.
+                if row.effect == "ends" or row.fault == "pause" or self._runtime == "docker":
+                    self._changes.setdefault(row.victim, []).append((row.t, False))
             case FaultFailed():
                 self.killed.pop(row.victim, None)
                 self._changes.pop(row.victim, None)

@@ -57,6 +57,11 @@ def arrivals(task_rate: float, start_s: float, end_s: float, rng: random.Random)
     return [start_s + (slot + 0.5 + rng.uniform(-_JITTER, _JITTER)) / task_rate for slot in range(count)]
 
 
+def task_id(number: int) -> str:
+    """The id of the task that arrives as the ``number``-th, from 0 on."""
+    return f"task-{number + 1:04}"
+
+
 def schedule_tasks(
     document: GaiaDocument, times: Sequence[float], shard_count: int, rng: random.Random
 ) -> tuple[ScheduledTask, ...]:
@@ -71,7 +76,7 @@ def schedule_tasks(
         question = questions[turn]
         tasks.append(
             ScheduledTask(
-                task_id=f"task-{number + 1:04}",
+                task_id=task_id(number),
                 at_s=at_s,
                 question=question.question,
                 answer=question.answer,

@@ -60,10 +60,13 @@ def test_what_is_believed_is_passed_on_and_nothing_else(items: list[News], more:
 
 @given(items=NEWS)
 def test_a_view_tells_a_newcomer_everything(items: list[News]) -> None:
-    """A newcomer who is told the view believes what its teller believes."""
+    """A newcomer who is told the view believes what its teller believes; one that is cut off itself accuses nobody."""
     teller, newcomer = membership(), Membership("z", 0, ("a", *PEERS), DetectorSettings(), random.Random(1))
     teller.told(items, 0)
     newcomer.told(teller.view(), 0)
+    if 2 * len(teller.suspects) > len(PEERS):
+        assert newcomer.suspects == ()
+        return
     assert {peer: known for peer, known in picture(newcomer).items() if peer != "a"} == picture(teller)
     assert newcomer.is_alive("a")
 
@@ -140,6 +143,13 @@ def test_an_accused_agent_refutes_once_and_tells_everybody() -> None:
     assert view.told([News("a", 1, alive=False)], 0) == [Refute(2), Tell(News("a", 2, alive=True))]
     assert view.told([News("a", 7, alive=True)], 0) == []
     assert view.told([News("a", 7, alive=False)], 0) == [Refute(8), Tell(News("a", 8, alive=True))]
+
+
+def test_a_refutation_goes_to_the_accuser_as_well() -> None:
+    """After a healed cut the accuser is no link any more, and learns it from nobody else."""
+    refutation = News("a", 1, alive=True)
+    said = membership().told([News("a", 0, alive=False)], 0, "c")
+    assert said == [Refute(1), Tell(refutation), Tell(refutation, "c")]
 
 
 def test_an_old_accusation_is_answered_to_the_accuser_alone() -> None:

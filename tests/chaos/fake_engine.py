@@ -34,6 +34,11 @@ class FakeContainer:
     state: str = "running"
     exit_code: int = 0
     out_of_memory: bool = False
+    paused: bool = False
+    networks: list[str] = field(default_factory=lambda: ["lab_mesh"])
+    cpu_quota: int = 0
+    deaf: bool = False
+    """Whether the engine takes every order for it and does nothing."""
     dies_with: int | None = 137
     """Exit code after a kill; None for a container that survives it."""
 
@@ -91,8 +96,15 @@ class FakeEngine:
             "Running": found.state == "running",
             "ExitCode": found.exit_code,
             "OOMKilled": found.out_of_memory,
+            "Paused": found.paused,
         }
-        return {"Id": container, "State": state, "Config": {"Labels": found.labels}}
+        return {
+            "Id": container,
+            "State": state,
+            "Config": {"Labels": found.labels},
+            "HostConfig": {"CpuQuota": found.cpu_quota},
+            "NetworkSettings": {"Networks": {name: {} for name in found.networks}},
+        }
 
     def kill(self, container: str, signal: str) -> None:
         """End it and tell so."""
@@ -117,6 +129,47 @@ class FakeEngine:
         """Let it run again."""
         self._answer("start", container).state = "running"
 
+    def stop(self, container: str, timeout: int) -> None:
+        """Let it end by itself."""
+        assert timeout > 0
+        self._answer("stop", container)
+        self.die(container, 0)
+
+    def pause(self, container: str) -> None:
+        """Freeze it."""
+        found = self._answer("pause", container)
+        found.paused = not found.deaf
+
+    def unpause(self, container: str) -> None:
+        """Thaw it."""
+        self._answer("unpause", container).paused = False
+
+    def update_container(self, container: str, *, cpu_period: int, cpu_quota: int) -> object:
+        """Limit it."""
+        assert cpu_period == 100_000
+        found = self._answer("update", container)
+        found.cpu_quota = 0 if found.deaf else cpu_quota
+        return None
+
+    def networks(self, *, filters: dict[str, Any]) -> list[dict[str, Any]]:
+        """The run's network."""
+        self._answer("networks", "")
+        assert filters == {"label": [f"failstorm.run={RUN}", "com.docker.compose.network=mesh"]}
+        return [{"Id": "net", "Name": "lab_mesh"}]
+
+    def disconnect_container_from_network(self, container: str, net_id: str) -> None:
+        """Take it off."""
+        found = self._answer("disconnect", container)
+        assert net_id == "net"
+        if not found.deaf:
+            found.networks.remove("lab_mesh")
+
+    def connect_container_to_network(self, container: str, net_id: str, *, aliases: list[str]) -> None:
+        """Put it on."""
+        found = self._answer("connect", container)
+        assert (net_id, aliases) == ("net", [found.labels["failstorm.node"].replace("_", "-")])
+        found.networks.append("lab_mesh")
+
     def events(self, *, filters: dict[str, Any], decode: Literal[True]) -> FakeEvents:
         """Subscribe."""
         assert decode
@@ -137,8 +190,12 @@ class FakeEngine:
         return [each.name for each in self.ids.values() if each.state == "running"]
 
     def touched(self) -> list[str]:
-        """Names of the containers that were killed or started, with repetitions."""
-        return [self.ids[full_id].name for verb, full_id in self.log if verb in {"kill", "start"}]
+        """Names of the containers to which anything was done, with repetitions."""
+        return [
+            self.ids[full_id].name
+            for verb, full_id in self.log
+            if verb not in {"list", "inspect", "events", "networks"}
+        ]
 
     def _answer(self, verb: str, container: str) -> FakeContainer:
         if self.broken is not None:

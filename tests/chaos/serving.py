@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import JsonValue
 
 from chaos import service
+from chaos.guard import Ward
 from chaos.remote import RemoteChaos
 from chaos.targets.docker import DockerTarget
 from chaos.telemetry import Telemetry
@@ -35,6 +36,7 @@ class Service:
     engine: FakeEngine
     http: httpx.AsyncClient
     said: list[str] = field(default_factory=list)
+    signs_of_life: list[None] = field(default_factory=list)
 
     async def order(self, body: Any, token: str | None = TOKEN) -> httpx.Response:
         """Send an order; bytes and streams are sent as they are."""
@@ -44,6 +46,18 @@ class Service:
     def remote(self, record: Any, token: str = TOKEN) -> RemoteChaos:
         """The orchestrator's side."""
         return RemoteChaos(self.http, URL, token, record, MonotonicClock())
+
+
+class _Ward(Ward):
+    """Counts the signs of life."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.signs_of_life: list[None] = []
+
+    def heard(self) -> None:
+        """One more."""
+        self.signs_of_life.append(None)
 
 
 def bearer(token: str | None) -> dict[str, str]:
@@ -61,10 +75,11 @@ async def serving(engine: FakeEngine) -> AsyncIterator[Service]:
     """The service of the run."""
     clock, registry, said = MonotonicClock(), CollectorRegistry(), list[str]()
     async with DockerTarget(engine, RUN, serves_again, clock) as target:
-        desk = service.Desk(target, clock, Telemetry(registry, 1_000_000.0), said.append)
-        app = service.application(RUN, desk, target.agents, TOKEN, registry, said.append)
+        ward = _Ward(target.heal_all, clock, said.append)
+        desk = service.Desk(target, clock, Telemetry(registry, 1_000_000.0), said.append, ward)
+        app = service.application(RUN, desk, target.agents, TOKEN, registry)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as http:
-            yield Service(engine, http, said)
+            yield Service(engine, http, said, ward.signs_of_life)
 
 
 def ask(talk: Callable[[Service], Awaitable[Any]], engine: FakeEngine | None = None) -> Any:

@@ -1,8 +1,6 @@
 """The kill and its healing against a target that only pretends, and the driver that calls them in time."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import pytest
 from pydantic import JsonValue
@@ -10,53 +8,10 @@ from pydantic import JsonValue
 from chaos import faults
 from chaos.faults.kill import FAULT
 from chaos.schedule import Order
-from chaos.storm import acting_on, carry_out
+from chaos.storm import Storm, acting_on, carry_out
 from protocols.errors import FaultError
 
-Event = tuple[str, dict[str, JsonValue]]
-
-
-@dataclass
-class FakeTarget:
-    """Does what it is told and writes it into ``log``, where the recorded events go too."""
-
-    log: list[Event] = field(default_factory=list)
-    signals: dict[str, int] = field(default_factory=dict)
-    """Signal by which a node dies, 9 if it is not named here."""
-    immortal: str = ""
-    reason: str | None = None
-    refusal: str = ""
-
-    def record(self, ev: str, *, at: float | None = None, **fields: JsonValue) -> None:
-        """Stand in for the journal."""
-        assert at is None
-        self.log.append((ev, fields))
-
-    def available(self, _fault: str) -> str | None:
-        """Answer as the test wants."""
-        return self.reason
-
-    async def authorise(self, _victims: Sequence[str]) -> None:
-        """Refuse if the test wants."""
-        if self.refusal:
-            raise FaultError(self.refusal)
-
-    async def kill(self, node: str) -> None:
-        """Pretend."""
-        self.log.append(("sent", {"victim": node}))
-
-    async def wait_dead(self, node: str, timeout_s: float) -> int:
-        """Give the other kills the chance to be later than this proof."""
-        await asyncio.sleep(0)
-        if node == self.immortal:
-            raise FaultError(f"{node} outlived {timeout_s} s")
-        return self.signals.get(node, 9)
-
-    async def restart(self, node: str) -> None:
-        """Pretend."""
-        if node == self.immortal:
-            raise FaultError(f"{node} does not start")
-        self.log.append(("restarted", {"victim": node}))
+from .fake_target import FakeTarget
 
 
 class FakeClock:
@@ -141,3 +96,46 @@ def test_every_fault_is_found_by_its_file() -> None:
     """A fault's name is the name of its file."""
     assert "kill" in faults.names()
     assert [faults.load(name).name for name in faults.names()] == list(faults.names())
+
+
+def test_orders_do_not_wait_for_one_another_but_those_for_one_victim_do() -> None:
+    """A slow blow upon one agent holds up its own healing, and nobody else's."""
+    done: list[tuple[str, tuple[str, ...]]] = []
+    slow = asyncio.Event()
+
+    async def act(order: Order) -> None:
+        if order.victims == ("a",) and order.action == "inject":
+            await slow.wait()
+        done.append((order.action, order.victims))
+        if order.victims == ("b",):
+            slow.set()
+
+    orders = (
+        Order(1, "pause", "inject", ("a",)),
+        Order(2, "pause", "heal", ("a",)),
+        Order(3, "pause", "inject", ("b",)),
+    )
+    asyncio.run(carry_out(orders, act=act, clock=FakeClock(0), t0=0))
+    assert done == [("inject", ("b",)), ("inject", ("a",)), ("heal", ("a",))]
+
+
+def test_relief_heals_who_lives_and_nobody_else() -> None:
+    """What is in force when the storm ends is undone, once; who was killed stays dead, who was healed is left alone."""
+    target = FakeTarget()
+    orders = (
+        Order(1, "pause", "inject", ("a",)),
+        Order(1, "kill", "inject", ("b",)),
+        Order(1, "cut", "inject", ("c",), wave=1),
+        Order(2, "pause", "heal", ("a",)),
+    )
+
+    async def play() -> None:
+        storm = Storm(orders, act=acting_on(target, target.record), clock=FakeClock(0), t0=0)
+        await storm.carry_out()
+        target.log.clear()
+        await storm.relieve()
+        await storm.relieve()
+
+    asyncio.run(play())
+    wave = {"victim": "c", "fault": "cut", "wave": 1}
+    assert target.log == [("heal_call", wave), ("put back", {"victim": "c"}), ("heal_done", wave)]

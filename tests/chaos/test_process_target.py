@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from pydantic import JsonValue
 from chaos.faults.kill import FAULT
 from chaos.targets.process import ProcessTarget
 from protocols.errors import FaultError
+
+_POLITE = "import signal; signal.sigwait([signal.SIGTERM])"
 
 
 @dataclass
@@ -146,6 +149,45 @@ def test_restart_replaces_the_process(lab: Lab) -> None:
     assert [child.poll() for child in lab.children] == [-9, None, -9, None]
 
 
+def test_a_freeze_is_proven_by_the_kernel_and_ends_with_the_target(lab: Lab) -> None:
+    """SIGSTOP stops it, SIGCONT lets it go on; whatever is still frozen when the target closes is thawed."""
+
+    async def freeze() -> None:
+        await lab.target.pause("agent_1")
+        assert _state(lab.children[0].pid) == "T"
+        await lab.target.resume("agent_1")
+        assert _state(lab.children[0].pid) != "T"
+        await lab.target.pause("agent_1")
+        await lab.target.pause("agent_2")
+        await lab.target.kill("agent_2")
+        assert await lab.target.wait_dead("agent_2", 5) == signal.SIGKILL
+        with pytest.raises(FaultError, match="had ended before the SIGCONT"):
+            await lab.target.resume("agent_2")
+
+    asyncio.run(freeze())
+    lab.target.close()
+    assert _state(lab.children[0].pid) != "T"
+
+
+def test_a_stop_is_no_kill(lab: Lab) -> None:
+    """Whoever does not end by itself when asked has not stopped in an orderly way; one that does can be restarted."""
+    # Blocked before it starts, so that the signal waits until the child is ready to take it.
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    polite = lab.start(sys.executable, "-c", _POLITE)
+    signal.pthread_sigmask(signal.SIG_SETMASK, former)
+    lab.target.register("agent_3", polite)
+    lab.target.register("agent_4", lab.start("sleep", "60"))
+
+    async def stop() -> None:
+        with pytest.raises(FaultError, match="died by signal 15"):
+            await lab.target.stop("agent_4")
+        await lab.target.stop("agent_3")
+        await lab.target.restart("agent_3")
+
+    asyncio.run(stop())
+    assert polite.returncode == 0
+
+
 def test_dead_processes_are_not_registered(lab: Lab) -> None:
     """Registration needs a running child: only then is its pid surely its own."""
     child = lab.start("true")
@@ -157,7 +199,13 @@ def test_dead_processes_are_not_registered(lab: Lab) -> None:
 def test_unknown_faults_are_not_available(lab: Lab) -> None:
     """The target says beforehand what it cannot do."""
     assert lab.target.available("kill") is None
-    assert "cut" in str(lab.target.available("cut"))
+    assert "flood" in str(lab.target.available("flood"))
+    assert "without one" in str(lab.target.available("cut"))
+    assert "RUNTIME=docker" in str(lab.target.available("squeeze"))
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _no_record(ev: str, *, at: float | None = None, **fields: JsonValue) -> None:

@@ -135,3 +135,17 @@ def test_without_a_good_token_nothing_is_served(
         path.write_bytes(content)
     assert program.main(["serve", "--run", RUN, "--token-file", str(path), "--port", "0"]) == 3
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_lease_needs_the_token_and_is_a_sign_of_life() -> None:
+    """Whoever has the token keeps chaos from healing by itself; nobody else does."""
+
+    async def talk(chaos: Service) -> None:
+        assert (await chaos.http.post("/lease", headers=bearer("wrong"))).status_code == 401
+        assert chaos.signs_of_life == []
+        await chaos.remote(lambda _ev, **_: None, TOKEN).renew()
+        assert len(chaos.signs_of_life) == 1
+        await chaos.order(KILL_3 | {"fault": "pause"})
+        assert len(chaos.signs_of_life) == 2
+
+    ask(talk)

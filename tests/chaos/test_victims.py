@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos import victims
+from chaos.victims import POLICIES, Candidate
 
 NAMES = st.integers(1, 200).map(lambda size: tuple(f"agent_{number}" for number in range(1, size + 1)))
 
@@ -54,3 +55,40 @@ def test_choose_leaves_nobody_out() -> None:
     names = tuple(f"agent_{number}" for number in range(1, 9))
     hits = [name for seed in range(800) for name in victims.choose(names, 2, Random(seed))]
     assert all(150 < hits.count(name) < 250 for name in names)
+
+
+CANDIDATES = tuple(
+    Candidate(f"agent_{number}", ("search", "extract")[number % 2], 2 + (number == 4), 10 * (number == 6))
+    for number in range(1, 9)
+)
+
+
+@given(policy=st.sampled_from(POLICIES), number=st.integers(0, 8), seed=st.integers(0, 2**32))
+def test_every_policy_is_seeded_and_gives_what_was_asked_for(policy: str, number: int, seed: int) -> None:
+    """So many different agents, in roster order, the same ones for the same seed."""
+    chosen = victims.select(CANDIDATES, number, Random(seed), policy=policy)
+    names = [candidate.name for candidate in CANDIDATES]
+    assert len(chosen) == len(set(chosen)) == number
+    assert list(chosen) == [name for name in names if name in chosen]
+    assert chosen == victims.select(CANDIDATES, number, Random(seed), policy=policy)
+
+
+@given(seed=st.integers(0, 1000))
+def test_policies_hit_whom_they_say(seed: int) -> None:
+    """The hub, the owner of most tasks, those with the tool, and neighbours in the roster; chance decides the rest."""
+    rng = Random(seed)
+    assert victims.select(CANDIDATES, 1, rng, policy="hub") == ("agent_4",)
+    assert victims.select(CANDIDATES, 1, rng, policy="owners") == ("agent_6",)
+    assert victims.select(CANDIDATES, 4, rng, policy="tool", tool="search") == tuple(
+        candidate.name for candidate in CANDIDATES if candidate.tool == "search"
+    )
+    zone = [int(name.removeprefix("agent_")) for name in victims.select(CANDIDATES, 3, rng, policy="zone")]
+    assert zone == list(range(zone[0], zone[0] + 3))
+
+
+def test_impossible_choices_are_refused() -> None:
+    """More victims than candidates, and a policy that nobody knows."""
+    with pytest.raises(ValueError, match="expected 9 candidates"):
+        victims.select(CANDIDATES, 9, Random(1))
+    with pytest.raises(ValueError, match="random, tool, hub, owners, zone"):
+        victims.select(CANDIDATES, 1, Random(1), policy="worst")

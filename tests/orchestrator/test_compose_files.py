@@ -106,9 +106,9 @@ def test_only_loopback_is_published() -> None:
             assert all(port.startswith("127.0.0.1:") for port in published(service))
 
 
-def test_chaos_alone_has_the_engines_socket() -> None:
+def test_chaos_and_its_guardian_alone_have_the_engines_socket() -> None:
     """Whoever has the socket owns the machine."""
-    assert [name for name, service in SERVICES.items() if "docker.sock" in str(service)] == ["chaos"]
+    assert [name for name, service in SERVICES.items() if "docker.sock" in str(service)] == ["chaos", "guardian"]
 
 
 def test_agents_see_their_own_workspace_and_no_privilege() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from orchestrator.events.agents import Answer, Suspect
-from orchestrator.evidence import Evidence, Outage
+from orchestrator.evidence import Evidence
 from orchestrator.journal import load
+from orchestrator.outages import Outage
 from protocols.errors import LabError
 
 JOURNALS = Path(__file__).parent.parent / "journals"
@@ -40,8 +41,8 @@ def test_times_count_from_the_first_kill_call() -> None:
     """T0 is the actual kill, not the planned one; t0 and storm_at alone stay monotonic."""
     evidence = Evidence.from_events(events_of("storm"))
     assert (evidence.t0, evidence.storm_at, evidence.t0_s) == (1000.0, 1010.004, -10.004)
-    assert evidence.outages["agent_4"] == Outage(0.0)
-    assert evidence.outages["agent_5"] == Outage(0.002)
+    assert evidence.outages["agent_4"] == (Outage(0.0),)
+    assert evidence.outages["agent_5"] == (Outage(0.002),)
     assert [row.t for row in evidence.rows(Suspect)][:2] == [-4.0, 0.05]
 
 
@@ -57,7 +58,7 @@ def test_a_restarted_victim_is_no_survivor() -> None:
     """Its outage has a begin, a restart and an end; between the latter two it is certainly neither up nor down."""
     evidence = Evidence.from_events(events_of("heal"))
     assert evidence.survivors == ("agent_1", "agent_2", "agent_4")
-    assert evidence.outages["agent_3"] == Outage(0.0, 3.0, 3.5)
+    assert evidence.outages["agent_3"] == (Outage(0.0, 3.0, 3.5),)
     assert [evidence.is_up("agent_3", t) for t in (-0.1, 0.0, 3.2, 3.5)] == [True, False, False, True]
 
 
@@ -102,7 +103,7 @@ def test_a_lost_agent_is_neither_victim_nor_survivor() -> None:
                                     "victim": "agent_1", "status": 1}]  # fmt: skip
     evidence = Evidence.from_events(events)
     assert (evidence.victims, evidence.survivors) == (("agent_4", "agent_5"), ("agent_2", "agent_3"))
-    assert evidence.outages["agent_1"].begin == 1.996
+    assert evidence.outages["agent_1"][0].begin == 1.996
 
 
 def test_the_first_answer_counts() -> None:

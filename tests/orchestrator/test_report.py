@@ -261,7 +261,7 @@ def test_the_timeline_shows_belief_beside_truth(storm_events: Build) -> None:
     figure = report_figures.timeline(evidence, ())
     dead = next(trace for trace in figure.data if trace.name == "seen as dead")
     assert list(zip(dead.y, dead.base, dead.x, strict=True)) == [("agent_3", 2.3, 9.7), ("agent_6", 2.3, 9.7)]
-    down = next(trace for trace in figure.data if trace.name == "process down")
+    down = next(trace for trace in figure.data if trace.name == "struck")
     assert list(down.x) == [0.0, 12.0, None, 0.0, 12.0, None]
 
 

@@ -152,3 +152,26 @@ def test_a_late_event_loop_starves_the_run() -> None:
 def test_a_storm_that_broke_no_request_is_tagged() -> None:
     """With no request under way on a victim the tag is idle_at_kill."""
     assert "idle_at_kill" in verdict_of("storm", without("request", req="r91")).tags
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (without("fault_done", victim="agent_4"), "the cut of agent_4 has no proof that it landed"),
+        (without("heal_done", victim="agent_3"), "agent_3 was not healed of the cut"),
+        (without("fault_call", victim="agent_4"), "agent_4 was to be killed, but no kill was called"),
+    ],
+)
+def test_a_fault_that_did_not_land_or_last_as_planned_makes_a_run_invalid(change: Change, reason: str) -> None:
+    """Of each fault both the blow and the healing have to be proven."""
+    verdict = verdict_of("cut", change)
+    assert verdict.status == "invalid"
+    assert reason in verdict.reasons
+
+
+def test_a_storm_that_was_called_off_is_unknown_and_says_why() -> None:
+    """Who was not hit any more is not missed."""
+    off = conducted(1013.0, "abort", reason="success fell to 0.05, below 0.1")
+    verdict = verdict_of("storm", without("kill_call", victim="agent_5"), off)
+    assert "the storm was called off: success fell to 0.05, below 0.1" in verdict.reasons
+    assert not any("no kill was called" in reason for reason in verdict.reasons)
