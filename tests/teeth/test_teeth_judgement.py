@@ -1,0 +1,169 @@
+"""How broken agents are judged: intervals, directions, what never came, starved machines, controls, A/A."""
+
+import math
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from protocols.errors import ConfigError
+from tests.teeth import controls, document, same
+from tests.teeth.judging import Interval, failures, interval, judge, number, unclaimed
+from tests.teeth.table import BY_NAME, Tooth
+
+
+def results(**changed: Any) -> dict[str, Any]:
+    """What a calm storm says, with the numbers that the tests look at."""
+    return {
+        "recovery_ms": 100.0,
+        "steady_state_ms": 200.0,
+        "bytes_reconnect": 1000,
+        "success_rate_drop": 0.0,
+        "duplicate_work_ratio": 0.0,
+        "duplicate_effects": 0,
+        "false_suspicions": {"count": 0},
+        "details": {"success_rate_drop": {"interval": [-0.1, 0.1]}},
+        "reasons": {},
+        "verdict": {"status": "valid", "reasons": [], "tags": []},
+        "starved": False,
+        "runtime": "local",
+        "host": {"system": "Linux", "cpu_count": 2, "memory_bytes": 2**33, "python": "3.11.9"},
+        "scenario": {"scenario": {"agent_count": 8, "duration": 16.0}, "detector": {"mode": "common"}},
+        **changed,
+    }
+
+
+def never(name: str) -> dict[str, Any]:
+    """Changes for a time that never came."""
+    return {name: None, "details": {name: {"censored_at_ms": 8000.0}}}
+
+
+TOOTH = Tooth("t", "t", moves={"steady_state_ms": "up"}, keeps=("recovery_ms", "false_suspicions.count"))
+
+
+def test_the_interval_is_the_unbroken_runs_extremes_widened_by_the_resolution() -> None:
+    """Times are widened by 50 ms, bytes by a share, counts by nothing."""
+    whole = [results(), results(recovery_ms=130.0, bytes_reconnect=1100)]
+    assert interval(BY_NAME["recovery_ms"], whole) == Interval(50.0, 180.0)
+    moved = interval(BY_NAME["bytes_reconnect"], whole)
+    assert (moved.low, moved.high) == pytest.approx((950, 1155))
+    assert interval(BY_NAME["false_suspicions.count"], whole) == Interval(0, 0)
+
+
+@pytest.mark.parametrize(("value", "where"), [(50.0, "kept"), (49.9, "down"), (180.0, "kept"), (180.1, "up")])
+def test_the_bounds_of_an_interval_are_inside(value: float, where: str) -> None:
+    """Only what lies beyond a bound has moved."""
+    assert Interval(50.0, 180.0).place(value) == where
+
+
+def test_what_never_came_is_longer_than_everything_and_what_is_missing_is_an_error() -> None:
+    """A censored time moves up; a number that is null for another reason cannot be judged."""
+    assert number(results(**never("recovery_ms")), "recovery_ms") == math.inf
+    assert number(results(), "false_suspicions.count") == 0
+    with pytest.raises(LookupError, match="expected recovery_ms in the results"):
+        number(results(recovery_ms=None), "recovery_ms")
+
+
+def test_a_tooth_that_bites_and_nothing_else_holds() -> None:
+    """The declared time never came again, the others are where they were."""
+    rows = list(judge(TOOTH, [results(), results()], [results(**never("steady_state_ms"))] * 3))
+    assert failures(rows) == []
+    assert [(row.measure, row.agreeing) for row in rows] == [
+        ("steady_state_ms", 3), ("recovery_ms", 3), ("false_suspicions.count", 3),
+    ]  # fmt: skip
+
+
+def test_a_tooth_that_does_not_bite_or_bites_elsewhere_fails_by_name() -> None:
+    """The median decides: one run of three is not enough to move, and two of three that stray are too many."""
+    blunt = judge(TOOTH, [results(), results()], [results(), results(), results(**never("steady_state_ms"))])
+    assert [line.partition(",")[0] for line in failures(list(blunt))] == ["t: expected steady_state_ms up"]
+    wild = results(**{**never("steady_state_ms"), "false_suspicions": {"count": 1}})
+    astray = judge(TOOTH, [results(), results()], [wild, wild, results(**never("steady_state_ms"))])
+    assert [line.partition(",")[0] for line in failures(list(astray))] == ["t: expected false_suspicions.count kept"]
+
+
+def test_a_kept_time_is_not_held_against_a_starved_machine() -> None:
+    """A starved run's times are shown, not judged; what had to move and what is no time is judged all the same."""
+    slow = results(**{**never("steady_state_ms"), "recovery_ms": 900.0, "starved": True})
+    rows = {row.measure: row for row in judge(TOOTH, [results(), results()], [slow])}
+    assert rows["recovery_ms"].holds
+    assert rows["recovery_ms"].starved
+    assert not rows["steady_state_ms"].starved
+    assert not rows["false_suspicions.count"].starved
+
+
+def test_the_unclaimed_are_neither_moved_nor_kept() -> None:
+    """A tooth says nothing about the rest of the judged numbers."""
+    assert set(unclaimed(TOOTH)) == set(BY_NAME) - {"steady_state_ms", "recovery_ms", "false_suspicions.count"}
+
+
+def test_controls_that_show_nothing_pass_and_have_a_null_distribution() -> None:
+    """Zero suspicions and duplicates, intervals with 0 in them, and the spread of steady_state_ms."""
+    runs = [results(steady_state_ms=value) for value in (0.0, 40.0, None, 10.0)]
+    summary = controls.sum_up(runs)
+    assert controls.failures(summary) == []
+    assert (summary.steady_ms, summary.never_steady) == ((0.0, 10.0, 40.0), 1)
+    assert "median 10, from 0 to 40, 0 in 1; not steady to the end in 1" in controls.table(summary, runs)
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"false_suspicions": {"count": 2}}, "expected 0 suspicions, got 2"),
+        ({"duplicate_work_ratio": 0.01}, "expected 0 runs with duplicates, got 1"),
+        ({"duplicate_effects": 1}, "expected 0 runs with duplicates, got 1"),
+        ({"details": {"success_rate_drop": {"interval": [0.01, 0.2]}}}, "excludes 0, got 1"),
+        ({"verdict": {"status": "invalid", "reasons": ["thin"], "tags": []}}, "expected a valid run, got: thin"),
+    ],
+)
+def test_a_control_that_shows_something_fails(changed: dict[str, Any], line: str) -> None:
+    """Each thing that a control must not show fails by name."""
+    (failed,) = controls.failures(controls.sum_up([results(), results(**changed)]))
+    assert line in failed
+
+
+def noise(seeds: int, repeats: int, drift: float = 0.0) -> dict[int, list[dict[str, Any]]]:
+    """A pool of made-up runs; with ``drift`` every repeat of a seed is so much slower than the one before."""
+    rng = Random("pool")
+    return {
+        seed: [results(recovery_ms=rng.gauss(100, 10) + drift * repeat) for repeat in range(repeats)]
+        for seed in range(seeds)
+    }
+
+
+def test_a_protocol_against_itself_differs_as_seldom_as_the_test_allows() -> None:
+    """Of 20 comparisons drawn from a pool of 8 seeds and 4 runs each, at most 2 are significant, and all could be."""
+    outcome = same.compare_all(noise(8, 4), 20)
+    assert (len(outcome.comparisons), outcome.able) == (20, 20)
+    assert len(outcome.significant) <= 2
+    assert same.failures(outcome) == []
+
+
+def test_too_few_pairs_prove_nothing() -> None:
+    """With six seeds no p-value can pass Holm's bound over five metrics: that no difference is found says nothing."""
+    (failed,) = same.failures(same.compare_all(noise(6, 4), 20))
+    assert "20 of 20 with too few pairs" in failed
+    starved = {seed: [{**run, "starved": True} for run in runs] for seed, runs in noise(8, 2).items()}
+    assert same.compare_all(starved, 1).comparisons[0]["recovery_ms"].n == 0
+    with pytest.raises(ValueError, match="two runs of each seed"):
+        same.compare_all({1: [results()]}, 20)
+
+
+def test_a_difference_between_the_arms_would_be_found() -> None:
+    """The same test finds one arm slower in every seed: that it finds nothing in an A/A means something."""
+    arms = {seed: [results(recovery_ms=100.0 + seed), results(recovery_ms=300.0 + seed)] for seed in range(8)}
+    outcome = same.Outcome((same._compare(arms),))
+    assert outcome.significant == (0,)
+    assert same.failures(outcome) == ["same: expected at most 0.1 of 1 significant, got 1"]
+    assert "`recovery_ms` | 8 to 8 | 0.008 | 1 of 1" in same.table(outcome, [results()])
+
+
+def test_a_table_goes_between_its_marks(tmp_path: Path) -> None:
+    """What stands around the marks stays; a file without them is refused."""
+    page = tmp_path / "teeth.md"
+    page.write_text("before\n<!-- same -->\nold\n<!-- end of same -->\nafter\n")
+    document.fill(page, "same", "new")
+    assert page.read_text() == "before\n<!-- same -->\n\nnew\n\n<!-- end of same -->\nafter\n"
+    with pytest.raises(ConfigError, match="controls"):
+        document.fill(page, "controls", "new")
