@@ -7,6 +7,7 @@ from orchestrator.events.agents import Repair
 from orchestrator.events.conductor import CanaryEof, KillCall
 from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import quantile, to_ms
+from orchestrator.metrics.goodput import no_baseline
 from orchestrator.metrics.recovery import repairs
 from orchestrator.metrics.steady import METRICS_BARS, Bars, steady_from
 
@@ -82,8 +83,10 @@ def _eof(evidence: Evidence) -> float | None:
 def steady_variants(evidence: Evidence) -> tuple[Variant, ...]:
     """steady_state_ms as defined (first), and with one bar, the window or the hold changed.
 
-    In a control too, where it shows what calm looks like. Raises ValueError without a baseline.
+    In a control too, where it shows what calm looks like. Empty without a baseline, and before the storm came.
     """
+    if no_baseline(evidence) or not (evidence.victims or evidence.is_control):
+        return ()
     windows = evidence.windows
     width_s, hold_s = windows.steady_window_s, windows.steady_hold_s
     bars = (

@@ -8,17 +8,18 @@ import ast
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
+from typing import Any
 
 from orchestrator import metrics
 from orchestrator.evidence import Evidence
+from orchestrator.metrics import Value
 from tests.orchestrator.golden import NAMES, departures, events_of
 
 _PACKAGE = metrics.__name__
@@ -52,7 +53,7 @@ class Mutant:
     kind: str
     change: str
     """The expression around the place, as it is and as it would be."""
-    tree: ast.Module
+    code: CodeType
 
     @property
     def name(self) -> str:
@@ -60,7 +61,8 @@ class Mutant:
         return f"{self.module}.{self.function}: {self.kind}: {self.change}"
 
 
-Edit = Callable[[ast.AST], None]
+Edit = Callable[[ast.AST], Callable[[], None]]
+"""Makes a node wrong, and returns what makes it right again."""
 
 
 def mutants() -> Iterator[Mutant]:
@@ -73,13 +75,14 @@ def mutants() -> Iterator[Mutant]:
 def mutants_of(module: str, source: str) -> Iterator[Mutant]:
     """Those of one source text."""
     tree = ast.parse(source)
-    for at, place in enumerate(_places(tree)):
-        for kind, edit in _edits(place.node):
-            changed = deepcopy(tree)
-            twin = _places(changed)[at]
-            edit(twin.node)
-            change = f"{ast.unparse(place.around)} \N{RIGHTWARDS ARROW} {ast.unparse(twin.around)}"
-            yield Mutant(module, place.function, kind, change, ast.fix_missing_locations(changed))
+    for place in _places(tree):
+        before = ast.unparse(place.around)
+        for kind, edit in list(_edits(place.node)):
+            undo = edit(place.node)
+            change = f"{before} \N{RIGHTWARDS ARROW} {ast.unparse(place.around)}"
+            code = compile(ast.fix_missing_locations(tree), f"{module}.{place.function}", "exec")
+            undo()
+            yield Mutant(module, place.function, kind, change, code)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def _edits(node: ast.AST) -> Iterator[tuple[str, Edit]]:
         case ast.BoolOp():
             yield "condition", _set(op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
         case ast.UnaryOp(op=ast.Not()):
-            yield "condition", _set(op=ast.UAdd(), operand=ast.Call(ast.Name("bool"), [deepcopy(node.operand)], []))
+            yield "condition", _set(op=ast.UAdd(), operand=ast.Call(ast.Name("bool", ast.Load()), [node.operand], []))
         case ast.Constant():
             yield from _of_constant(node.value)
         case ast.Attribute(attr=name) if name in _WINDOWS:
@@ -144,7 +147,7 @@ def _edits(node: ast.AST) -> Iterator[tuple[str, Edit]]:
         case ast.Attribute(attr=name) if name in _GROUPS:
             yield "population", _set(attr=_GROUPS[name])
         case ast.Call(func=ast.Name(id=name)) if name in _AGGREGATES:
-            yield "aggregate", _set(func=ast.Name(_AGGREGATES[name]))
+            yield "aggregate", _set(func=ast.Name(_AGGREGATES[name], ast.Load()))
 
 
 def _of_comparison(node: ast.Compare) -> Iterator[tuple[str, Edit]]:
@@ -157,7 +160,7 @@ def _of_comparison(node: ast.Compare) -> Iterator[tuple[str, Edit]]:
 
 def _of_arithmetic(node: ast.BinOp) -> Iterator[tuple[str, Edit]]:
     if isinstance(node.op, ast.Div):
-        yield "denominator", _set(right=ast.BinOp(deepcopy(node.right), ast.Add(), ast.Constant(1)))
+        yield "denominator", _set(right=ast.BinOp(node.right, ast.Add(), ast.Constant(1)))
         yield "denominator", _set(op=ast.Mult())
     elif isinstance(node.op, ast.Add | ast.Sub):
         yield "sign", _set(op=ast.Sub() if isinstance(node.op, ast.Add) else ast.Add())
@@ -175,22 +178,25 @@ def _of_constant(value: object) -> Iterator[tuple[str, Edit]]:
 
 
 def _set(**fields: object) -> Edit:
-    def edit(node: ast.AST) -> None:
-        for name, value in fields.items():
-            setattr(node, name, value)
+    def edit(node: ast.AST) -> Callable[[], None]:
+        before = {name: getattr(node, name) for name in fields}
+        vars(node).update(fields)
+        return lambda: vars(node).update(before)
 
     return edit
 
 
 def _put(name: str, at: int, value: ast.AST) -> Edit:
-    def edit(node: ast.AST) -> None:
-        getattr(node, name)[at] = value
+    def edit(node: ast.AST) -> Callable[[], None]:
+        parts = list(getattr(node, name))
+        parts[at] = value
+        return _set(**{name: parts})(node)
 
     return edit
 
 
 class _Source(MetaPathFinder, Loader):
-    """Imports one module from its changed tree."""
+    """Imports the package from code that is compiled once, one module of it from a mutant's."""
 
     def __init__(self, mutant: Mutant) -> None:
         self._mutant = mutant
@@ -198,14 +204,24 @@ class _Source(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Only of the changed module."""
+        """Of the package and its modules."""
         del path, target
-        return ModuleSpec(fullname, self) if fullname == f"{_PACKAGE}.{self._mutant.module}" else None
+        if fullname == _PACKAGE:
+            spec = ModuleSpec(fullname, self, is_package=True)
+            spec.submodule_search_locations = [str(_FOLDER)]
+            return spec
+        return ModuleSpec(fullname, self) if fullname.startswith(f"{_PACKAGE}.") else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the changed tree; names that a swap may need are there."""
+        """Run the module's code; names that a swap may need are there."""
+        stem = module.__name__.removeprefix(_PACKAGE).removeprefix(".") or "__init__"
         vars(module).update(_SPARE)
-        exec(compile(self._mutant.tree, self._mutant.name, "exec"), vars(module))  # noqa: S102 - our own source
+        exec(self._mutant.code if stem == self._mutant.module else _right(stem), vars(module))  # noqa: S102 - our own
+
+
+@cache
+def _right(stem: str) -> CodeType:
+    return compile((_FOLDER / f"{stem}.py").read_text("utf-8"), stem, "exec")
 
 
 _SPARE = {name: vars(import_module("math" if name in ("floor", "ceil") else "statistics"))[name]
@@ -235,16 +251,35 @@ def _evidence(name: str) -> Evidence:
     return Evidence.from_events(events_of(name))
 
 
-# What wrong arithmetic or a wrong look-up can raise: the golden test would be red of it.
-_RED = (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError)
+# What wrong arithmetic or a wrong look-up can raise: the golden test would be red of it, of a warning too.
+_RED = (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError, Warning)
+
+
+class _Computed:
+    """The metrics of one evidence, each computed when it is asked for."""
+
+    def __init__(self, package: Any, evidence: Evidence) -> None:
+        self._package = package
+        self._metrics = package.registry()
+        self._evidence = evidence
+
+    def of(self, name: str) -> Value:
+        """As ``evaluate`` would have it."""
+        value: Value = self._package._attempt(self._metrics[name], self._evidence)
+        return value
+
+
+# The journal that says most comes first, and the long ones last.
+_ORDER = sorted(NAMES, key=lambda name: (name != "storm", name != "edges", len(events_of(name))))
 
 
 def caught_by(mutant: Mutant) -> str | None:
     """The golden journal that tells the mutant from the right one, and how; None when all are as they should be."""
     try:
         with _imported_anew(mutant) as package:
-            for name in NAMES:
-                departure = next(departures(name, package.evaluate(_evidence(name))), None)
+            for name in _ORDER:
+                values = _Computed(package, _evidence(name))
+                departure = next(departures(name, values.of), None)
                 if departure is not None:
                     return f"{name}: {departure}"
     except _RED as error:

@@ -1,0 +1,44 @@
+"""Storms of real agents, unbroken and broken: the same teeth bite outside of virtual time, over real sockets."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.lab import free
+from tests.teeth.cli import STORM
+from tests.teeth.judging import failures, judge
+from tests.teeth.real_storm import Place, bitten, play, unbroken
+from tests.teeth.table import TEETH
+
+pytestmark = [pytest.mark.storm, pytest.mark.timeout(240)]
+
+SEED = 1
+# One that is broken in how it moves, one in what it does with others' work, one in what it says of itself.
+BITING = tuple(tooth for tooth in TEETH if tooth.name in ("never-reconnects", "zombie", "lies-about-bytes"))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Any]]:
+    """The results of four storms of 16 s, two at a time."""
+    ports = next(base for base in range(28_000, 32_000, 400) if all(map(free, range(base, base + 400))))
+    runs = [unbroken(SEED, 1, STORM), *(bitten(tooth, SEED, STORM) for tooth in BITING)]
+    return play(runs, Place(tmp_path_factory.mktemp("storms"), ports), 2)
+
+
+@pytest.mark.parametrize("tooth", BITING, ids=lambda tooth: tooth.name)
+def test_a_tooth_bites_in_a_real_storm(tooth: Any, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Each declared metric leaves the interval of the unbroken storm on its side; what must stay, stays."""
+    rows = judge(tooth, [found[unbroken(SEED, 1, STORM).name]], [found[bitten(tooth, SEED, STORM).name]])
+    assert failures(list(rows)) == []
+
+
+def test_the_broken_agents_were_real_and_named(found: Mapping[str, Mapping[str, Any]], tmp_path: Path) -> None:
+    """The results say which protocol was spoken; and what has run is found again, not played again."""
+    for tooth in BITING:
+        assert found[bitten(tooth, SEED, STORM).name]["protocol"]["name"] == tooth.saboteur.name
+    run = unbroken(SEED, 1, STORM)
+    (tmp_path / run.name).mkdir()
+    (tmp_path / run.name / "failstorm_metrics.json").write_text('{"seed": 77}')
+    assert play([run], Place(tmp_path), 1) == {run.name: {"seed": 77}}
