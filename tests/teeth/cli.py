@@ -17,6 +17,9 @@ EXIT_FAILED, EXIT_LAB, EXIT_INTERRUPTED = 1, 3, 130
 STORM = {"scenario.duration": 16, "scenario.task_rate": 8, "scenario.step_work_ms": 150}
 """The shortest storm, with steps long enough for requests to be under way at the kill."""
 
+SEEDS = (1, 3, 4)
+"""The first ones whose storms leave a holder for every shard, so that a whole mesh can become steady again."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when all that was declared was found, 1 when not, 3 when a run left no results, 130 interrupted."""
@@ -46,11 +49,11 @@ def _teeth(options: argparse.Namespace, console: Console) -> tuple[str, list[str
     broken = [bitten(tooth, seed, STORM) for seed in options.seeds for tooth in teeth]
     found = play([run for seed in options.seeds for run in (*whole, *broken) if run.seed == seed], place,
                  options.jobs, console.print)  # fmt: skip
-    results = [found[run.name] for run in whole]
+    calm = {seed: [found[unbroken(seed, number, STORM).name] for number in (1, 2)] for seed in options.seeds}
     rows = [
         row
         for tooth in teeth
-        for row in judge(tooth, results, [found[bitten(tooth, seed, STORM).name] for seed in options.seeds])
+        for row in judge(tooth, calm, {seed: found[bitten(tooth, seed, STORM).name] for seed in options.seeds})
     ]
     return document.teeth(rows, teeth, list(found.values()), options.seeds), failures(rows)
 
@@ -77,7 +80,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.teeth", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     teeth = _command(commands, "teeth", _teeth, "broken agents, beside unbroken ones of the same seeds")
-    teeth.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED")
+    teeth.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), metavar="SEED")
     teeth.add_argument("--only", nargs="+", choices=[tooth.name for tooth in TEETH], metavar="TOOTH")
     control = _command(commands, "controls", _controls, "runs without a kill")
     control.add_argument("--count", type=int, default=20, metavar="NUMBER")

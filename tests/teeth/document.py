@@ -42,26 +42,20 @@ def teeth(rows: Sequence[Row], declared: Sequence[Tooth], results: Sequence[Mapp
     parts = []
     for tooth in declared:
         mine = [row for row in rows if row.tooth == tooth.name]
-        parts += [f"### {tooth.name}", "", f"{_subject(tooth)} {tooth.what}.", ""]
-        head = ("metric", "declared", "unbroken runs, widened", f"broken, median of {len(seeds)}", "by", "runs", "")
+        who = "Every agent" if tooth.who == "all" else "One survivor"
+        parts += [f"### {tooth.name}", "", f"{who} {tooth.what}.", ""]
+        head = ("metric", "declared", "unbroken, median", "A/A difference", "broken minus unbroken", "runs", "")
         parts += [*grid(head, map(_cells, mine)), ""]
     names = ", ".join(map(str, seeds))
     return "\n".join([*parts, f"{circumstances(results)} · seeds {names}, two unbroken runs of each"])
 
 
-def _subject(tooth: Tooth) -> str:
-    if tooth.who == "all":
-        return "Every agent"
-    return "One agent:"
-
-
 def _cells(row: Row) -> tuple[str, ...]:
     unit = BY_NAME[row.measure].unit
-    bounds = f"{_number(row.interval.low, unit)} to {_number(row.interval.high, unit)}"
     return (
         f"`{row.measure}`" + (f", {unit}" if unit not in ("ratio", "count") else ""),
-        row.expected, bounds, _number(row.middle, unit), _by(row, unit),
-        f"{row.agreeing} of {len(row.values)}", _verdict(row),
+        row.expected, _number(row.unbroken, unit), f"\N{PLUS-MINUS SIGN}{_difference(row.interval.high, unit)}",
+        _difference(row.middle, unit), f"{row.agreeing} of {len(row.values)}", _verdict(row),
     )  # fmt: skip
 
 
@@ -71,12 +65,10 @@ def _verdict(row: Row) -> str:
     return "holds" if row.holds else "**does not hold**"
 
 
-def _by(row: Row, unit: str) -> str:
-    """How far outside of the interval the median lies."""
-    if row.middle == inf:
-        return "never came"
-    beyond = max(row.middle - row.interval.high, row.interval.low - row.middle)
-    return _number(beyond, unit) if beyond > 0 else "inside"
+def _difference(value: float, unit: str) -> str:
+    if unit.startswith("bytes") and value != inf:
+        return f"{100 * value:.1f} %"
+    return _number(value, unit)
 
 
 def _number(value: float, unit: str) -> str:

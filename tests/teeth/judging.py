@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from math import inf
 from statistics import median
 from typing import Any, Literal
@@ -13,36 +14,40 @@ Results = Mapping[str, Any]
 Expected = Literal["up", "down", "kept"]
 
 
+BySeed = Mapping[int, Sequence[Results]]
+
+
 @dataclass(frozen=True)
 class Interval:
-    """Between which bounds a number of unbroken runs lies: their extremes, widened by the resolution."""
+    """How far two unbroken runs of one seed lie apart, at most, widened by the resolution; the same on both sides."""
 
-    low: float
     high: float
 
-    def place(self, value: float) -> Literal["up", "down", "kept"]:
+    def place(self, difference: float) -> Expected:
         """Above, below or inside; the bounds are inside."""
-        if value > self.high:
+        if difference > self.high:
             return "up"
-        return "down" if value < self.low else "kept"
+        return "down" if difference < -self.high else "kept"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number under one way of being broken."""
+    """One number under one way of being broken; all differences are shares where the number counts bytes."""
 
     tooth: str
     measure: str
     expected: Expected
     interval: Interval
+    unbroken: float
+    """Median of the unbroken runs."""
     values: tuple[float, ...]
-    """Of the broken runs, one a seed; infinite for what never came."""
+    """Of the broken runs, one a seed: the difference from the unbroken ones of that seed; infinite for never."""
     starved: bool = False
     """A time that a busy machine may have moved by itself: shown, not judged, as everywhere in the lab."""
 
     @property
     def middle(self) -> float:
-        """The median of the broken runs."""
+        """The median of the differences."""
         return median(self.values)
 
     @property
@@ -72,23 +77,37 @@ def number(results: Results, name: str) -> float:
     raise LookupError(f"expected {name} in the results, got none: {results['reasons'].get(metric, 'no reason')}")
 
 
-def interval(judged: Judged, unbroken: Sequence[Results]) -> Interval:
-    """The A/A interval of one measure."""
-    values = [number(results, judged.name) for results in unbroken]
-    low, high = min(values), max(values)
-    if judged.unit.startswith("bytes"):
-        return Interval(low * (1 - judged.resolution), high * (1 + judged.resolution))
-    return Interval(low - judged.resolution, high + judged.resolution)
+def difference(judged: Judged, one: float, other: float) -> float:
+    """``one`` minus ``other``, for bytes as a share of the other; 0 when neither ever came."""
+    if one == other:
+        return 0.0
+    if not judged.unit.startswith("bytes"):
+        return one - other
+    return one / other - 1 if other else inf
 
 
-def judge(tooth: Tooth, unbroken: Sequence[Results], broken: Sequence[Results]) -> Iterator[Row]:
+def interval(judged: Judged, unbroken: BySeed) -> Interval:
+    """The A/A interval of one measure: of the differences between runs of the same seed."""
+    found = [0.0]
+    for runs in unbroken.values():
+        pairs = permutations([number(results, judged.name) for results in runs], 2)
+        found += [abs(difference(judged, *pair)) for pair in pairs]
+    return Interval(max(found) + judged.resolution)
+
+
+def judge(tooth: Tooth, unbroken: BySeed, broken: Mapping[int, Results]) -> Iterator[Row]:
     """One row for each measure that the tooth makes a claim about, what moves first."""
     expected: dict[str, Direction | Literal["kept"]] = {**tooth.moves, **dict.fromkeys(tooth.keeps, "kept")}
+    runs = [results for found in unbroken.values() for results in found]
     for name, where in expected.items():
-        judged = BY_NAME[name]
-        values = tuple(number(results, name) for results in broken)
-        between = interval(judged, unbroken)
-        yield Row(tooth.name, name, where, between, values, _is_starved(judged, where, between, (*unbroken, *broken)))
+        judged, between = BY_NAME[name], interval(BY_NAME[name], unbroken)
+        values = tuple(
+            difference(judged, number(results, name), median([number(one, name) for one in unbroken[seed]]))
+            for seed, results in broken.items()
+        )
+        middle = median([number(results, name) for results in runs])
+        starved = _is_starved(judged, where, between, (*runs, *broken.values()))
+        yield Row(tooth.name, name, where, between, middle, values, starved)
 
 
 def _is_starved(judged: Judged, where: Expected, between: Interval, runs: Sequence[Results]) -> bool:
@@ -105,8 +124,8 @@ def unclaimed(tooth: Tooth) -> tuple[str, ...]:
 def failures(rows: Sequence[Row]) -> list[str]:
     """One line for each row that is not where it was declared to be."""
     return [
-        f"{row.tooth}: expected {row.measure} {row.expected}, got {row.middle:g} beside "
-        f"[{row.interval.low:g}, {row.interval.high:g}] of the unbroken runs; see the values {row.values}"
+        f"{row.tooth}: expected {row.measure} {row.expected}, got a difference of {row.middle:g} from "
+        f"{row.unbroken:g}; unbroken runs differ by {row.interval.high:g} at most; see the differences {row.values}"
         for row in rows
         if not row.holds
     ]

@@ -21,7 +21,7 @@ class Judged:
     name: str
     unit: str
     resolution: float
-    """The least difference that is called one, in the unit; for bytes a share of the number."""
+    """The least difference that is called one, in the unit; of bytes a share."""
 
 
 JUDGED: tuple[Judged, ...] = (
@@ -100,7 +100,7 @@ TEETH: tuple[Tooth, ...] = (
     ),
     Tooth(
         "declares-dead",
-        "one survivor hears nothing of a live neighbour and declares it dead, again and again",
+        "hears nothing of a live neighbour and declares it dead, again and again",
         moves={"false_suspicions.count": "up", "duplicate_work_ratio": "up", "liveness_cost_bytes_per_s": "up"},
         keeps=("lost_tasks", "answer_f1", "unavoidable_drop", "bytes_unclassified"),
         saboteur=sabotage.DeclaresDead,
@@ -108,7 +108,7 @@ TEETH: tuple[Tooth, ...] = (
     ),
     Tooth(
         "zombie",
-        "one survivor answers probes but does no work from the first death on",
+        "answers probes but does no work from the first death on",
         moves={"success_rate_drop": "up", "lost_tasks": "up", "depth": "up", "degradation_area_s": "up",
                "steady_state_ms": "up"},
         keeps=(*_CALM, *_DETECTOR, "recovery_ms", "unavoidable_drop"),

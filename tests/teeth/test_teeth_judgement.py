@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator import timeline
+from orchestrator.workload.placement import place
 from protocols.errors import ConfigError
 from tests.teeth import controls, document, same
-from tests.teeth.judging import Interval, failures, interval, judge, number, unclaimed
+from tests.teeth.cli import SEEDS, STORM
+from tests.teeth.judging import Interval, difference, failures, interval, judge, number, unclaimed
+from tests.teeth.real_storm import scenario
 from tests.teeth.table import BY_NAME, Tooth
 
 
@@ -39,22 +43,45 @@ def never(name: str) -> dict[str, Any]:
     return {name: None, "details": {name: {"censored_at_ms": 8000.0}}}
 
 
+CALM = {seed: [results(), results()] for seed in (1, 2, 3)}
 TOOTH = Tooth("t", "t", moves={"steady_state_ms": "up"}, keeps=("recovery_ms", "false_suspicions.count"))
 
 
-def test_the_interval_is_the_unbroken_runs_extremes_widened_by_the_resolution() -> None:
-    """Times are widened by 50 ms, bytes by a share, counts by nothing."""
-    whole = [results(), results(recovery_ms=130.0, bytes_reconnect=1100)]
-    assert interval(BY_NAME["recovery_ms"], whole) == Interval(50.0, 180.0)
-    moved = interval(BY_NAME["bytes_reconnect"], whole)
-    assert (moved.low, moved.high) == pytest.approx((950, 1155))
-    assert interval(BY_NAME["false_suspicions.count"], whole) == Interval(0, 0)
+def test_the_interval_is_how_far_runs_of_one_seed_lie_apart_widened_by_the_resolution() -> None:
+    """Seeds may differ as they like; times are widened by 50 ms, bytes by 5 %, counts by nothing."""
+    whole = {
+        1: [results(), results(recovery_ms=130.0, bytes_reconnect=1100)],
+        2: [results(recovery_ms=900.0, bytes_reconnect=9000), results(recovery_ms=890.0, bytes_reconnect=9000)],
+    }
+    assert interval(BY_NAME["recovery_ms"], whole) == Interval(80.0)
+    assert interval(BY_NAME["bytes_reconnect"], whole).high == pytest.approx(0.15)
+    assert interval(BY_NAME["false_suspicions.count"], whole) == Interval(0)
 
 
-@pytest.mark.parametrize(("value", "where"), [(50.0, "kept"), (49.9, "down"), (180.0, "kept"), (180.1, "up")])
+@pytest.mark.parametrize(("value", "where"), [(-80.0, "kept"), (-80.1, "down"), (80.0, "kept"), (80.1, "up")])
 def test_the_bounds_of_an_interval_are_inside(value: float, where: str) -> None:
     """Only what lies beyond a bound has moved."""
-    assert Interval(50.0, 180.0).place(value) == where
+    assert Interval(80.0).place(value) == where
+
+
+def test_a_difference_is_taken_from_the_unbroken_runs_of_the_same_seed() -> None:
+    """A seed whose storms are slow by nature does not make a broken run look slow, nor hide one that is."""
+    whole = {1: [results(), results()], 2: [results(recovery_ms=900.0), results(recovery_ms=900.0)]}
+    kept = Tooth("t", "t", moves={}, keeps=("recovery_ms",))
+    (row,) = judge(kept, whole, {1: results(recovery_ms=140.0), 2: results(recovery_ms=940.0)})
+    assert (row.values, row.unbroken, row.holds) == ((40.0, 40.0), 500.0, True)
+    (row,) = judge(kept, whole, {1: results(recovery_ms=400.0), 2: results(recovery_ms=1200.0)})
+    assert not row.holds
+
+
+def test_bytes_are_compared_by_shares_and_never_with_never() -> None:
+    """Half of the bytes is -50 %; two times that never came do not differ; anything is infinitely more than no byte."""
+    bytes_of, time_of = BY_NAME["bytes_reconnect"], BY_NAME["recovery_ms"]
+    assert difference(bytes_of, 500, 1000) == -0.5
+    assert difference(bytes_of, 1, 0) == math.inf
+    assert difference(time_of, math.inf, math.inf) == 0
+    assert difference(time_of, math.inf, 100.0) == math.inf
+    assert difference(time_of, 100.0, math.inf) == -math.inf
 
 
 def test_what_never_came_is_longer_than_everything_and_what_is_missing_is_an_error() -> None:
@@ -67,7 +94,7 @@ def test_what_never_came_is_longer_than_everything_and_what_is_missing_is_an_err
 
 def test_a_tooth_that_bites_and_nothing_else_holds() -> None:
     """The declared time never came again, the others are where they were."""
-    rows = list(judge(TOOTH, [results(), results()], [results(**never("steady_state_ms"))] * 3))
+    rows = list(judge(TOOTH, CALM, dict.fromkeys((1, 2, 3), results(**never("steady_state_ms")))))
     assert failures(rows) == []
     assert [(row.measure, row.agreeing) for row in rows] == [
         ("steady_state_ms", 3), ("recovery_ms", 3), ("false_suspicions.count", 3),
@@ -76,21 +103,31 @@ def test_a_tooth_that_bites_and_nothing_else_holds() -> None:
 
 def test_a_tooth_that_does_not_bite_or_bites_elsewhere_fails_by_name() -> None:
     """The median decides: one run of three is not enough to move, and two of three that stray are too many."""
-    blunt = judge(TOOTH, [results(), results()], [results(), results(), results(**never("steady_state_ms"))])
+    blunt = judge(TOOTH, CALM, {1: results(), 2: results(), 3: results(**never("steady_state_ms"))})
     assert [line.partition(",")[0] for line in failures(list(blunt))] == ["t: expected steady_state_ms up"]
     wild = results(**{**never("steady_state_ms"), "false_suspicions": {"count": 1}})
-    astray = judge(TOOTH, [results(), results()], [wild, wild, results(**never("steady_state_ms"))])
+    astray = judge(TOOTH, CALM, {1: wild, 2: wild, 3: results(**never("steady_state_ms"))})
     assert [line.partition(",")[0] for line in failures(list(astray))] == ["t: expected false_suspicions.count kept"]
 
 
 def test_a_kept_time_is_not_held_against_a_starved_machine() -> None:
     """A starved run's times are shown, not judged; what had to move and what is no time is judged all the same."""
     slow = results(**{**never("steady_state_ms"), "recovery_ms": 900.0, "starved": True})
-    rows = {row.measure: row for row in judge(TOOTH, [results(), results()], [slow])}
+    rows = {row.measure: row for row in judge(TOOTH, CALM, {1: slow})}
     assert rows["recovery_ms"].holds
     assert rows["recovery_ms"].starved
     assert not rows["steady_state_ms"].starved
     assert not rows["false_suspicions.count"].starved
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_default_seeds_leave_every_shard_a_holder(seed: int) -> None:
+    """Otherwise an unbroken mesh would not become steady either, and nothing could be said of a broken one."""
+    planned = scenario(seed, STORM)
+    plan = timeline.plan(planned)
+    names = [agent.node_id for agent in plan.agents]
+    placed = place(len(names), names, planned.replication, seed)
+    assert all(any(name not in plan.victims for name in holders) for holders in placed)
 
 
 def test_the_unclaimed_are_neither_moved_nor_kept() -> None:

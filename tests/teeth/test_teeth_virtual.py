@@ -31,7 +31,7 @@ def rows_of(tooth: Tooth, whole: list[Results], folder: Path) -> list[Row]:
     """One storm under the tooth, judged."""
     run = bitten(tooth, SEED, STORM)
     results = play(scenario(SEED, run.settings), folder, 3, tooth.saboteur, run.broken)
-    return list(judge(tooth, whole, [results]))
+    return list(judge(tooth, {SEED: whole}, {SEED: results}))
 
 
 @pytest.mark.parametrize("tooth", TEETH, ids=lambda tooth: tooth.name)
@@ -43,10 +43,13 @@ def test_a_tooth_moves_what_it_must_and_nothing_that_it_must_not(
 
 
 def test_an_unbroken_agent_has_no_tooth(whole: list[Results], tmp_path: Path) -> None:
-    """A third unbroken run stays inside of the A/A interval in every number that any tooth makes a claim about."""
+    """A third unbroken run stays inside of the A/A interval in every number: judged as a broken one, it would fail."""
     results = play(scenario(SEED, STORM), tmp_path, 4)
     everything = Tooth("none", "breaks nothing", moves={}, keeps=tuple(BY_NAME))
-    assert failures(list(judge(everything, whole, [results]))) == []
+    assert failures(list(judge(everything, {SEED: whole}, {SEED: results}))) == []
+    for tooth in TEETH:
+        rows = list(judge(tooth, {SEED: whole}, {SEED: results}))
+        assert {row.measure for row in rows if not row.holds} == set(tooth.moves)
 
 
 def test_what_is_declared_is_judged() -> None:
