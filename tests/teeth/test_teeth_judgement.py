@@ -151,6 +151,7 @@ def test_controls_that_show_nothing_pass_and_have_a_null_distribution() -> None:
         ({"duplicate_work_ratio": 0.01}, "expected 0 runs with duplicates, got 1"),
         ({"duplicate_effects": 1}, "expected 0 runs with duplicates, got 1"),
         ({"details": {"success_rate_drop": {"interval": [0.01, 0.2]}}}, "excludes 0, got 1"),
+        ({"details": {"success_rate_drop": {"interval": [-0.2, -0.01]}}}, "excludes 0, got 1"),
         ({"verdict": {"status": "invalid", "reasons": ["thin"], "tags": []}}, "expected a valid run, got: thin"),
     ],
 )
@@ -175,6 +176,8 @@ def test_a_protocol_against_itself_differs_as_seldom_as_the_test_allows() -> Non
     assert (len(outcome.comparisons), outcome.able) == (20, 20)
     assert len(outcome.significant) <= 2
     assert same.failures(outcome) == []
+    # Two different runs of each seed, and others in each comparison.
+    assert len({tests["recovery_ms"].p for tests in outcome.comparisons} - {1.0}) > 5
 
 
 def test_too_few_pairs_prove_nothing() -> None:
