@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -92,20 +94,34 @@ def play(runs: Sequence[Run], place: Place, jobs: int, say: Say = lambda _: None
             ports.put(port)
 
     with ThreadPoolExecutor(jobs) as pool:
-        return {run.name: found for run, found in zip(runs, pool.map(one, runs), strict=True)}
+        try:
+            return {run.name: found for run, found in zip(runs, pool.map(one, runs), strict=True)}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # those under way end by themselves, the others never begin
+            raise
 
 
 def _play(run: Run, folder: Path, port: int, say: Say) -> dict[str, Any]:
     home = folder / run.name
-    if not (home / METRICS_FILE).exists():
+    found = _results(home)
+    if found is None:
+        shutil.rmtree(home, ignore_errors=True)  # what was stopped half way says nothing
         say(f"{run.name} ...")
         _start(run, home, folder / "site", port)
+        found = _results(home)
+    if found is None:
+        said = (home / "console.log").read_text("utf-8", "replace").strip().splitlines()
+        raise LabError(f"expected results of {run.name}, got: {said[-1] if said else 'nothing'}; see {home}")
+    return found
+
+
+def _results(home: Path) -> dict[str, Any] | None:
+    """What a run that came to its end found; None without one."""
     try:
         found: dict[str, Any] = json.loads((home / METRICS_FILE).read_bytes())
-    except OSError as error:
-        said = (home / "console.log").read_text("utf-8", "replace").strip().splitlines()
-        raise LabError(f"expected results of {run.name}, got: {said[-1] if said else error}; see {home}") from error
-    return found
+    except (OSError, ValueError):
+        return None
+    return None if found["partial"] else found
 
 
 def _start(run: Run, home: Path, site: Path, port: int) -> None:
@@ -123,6 +139,6 @@ def _start(run: Run, home: Path, site: Path, port: int) -> None:
     if run.broken is not None:
         environment[AGENTS_VARIABLE] = ",".join(run.broken)
     duration_s = scenario(run.seed, run.settings).storm.duration
-    with (home / "console.log").open("wb") as console:
+    with (home / "console.log").open("wb") as console, suppress(subprocess.TimeoutExpired):
         subprocess.run(command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=console,
                        stderr=subprocess.STDOUT, timeout=duration_s + _START_S, check=False)  # fmt: skip

@@ -1,5 +1,6 @@
 """How broken agents are judged: intervals, directions, what never came, starved machines, controls, A/A."""
 
+import json
 import math
 from pathlib import Path
 from random import Random
@@ -8,12 +9,13 @@ from typing import Any
 import pytest
 
 from orchestrator import timeline
+from orchestrator.report import METRICS_FILE
 from orchestrator.workload.placement import place
-from protocols.errors import ConfigError
-from tests.teeth import controls, document, same
+from protocols.errors import ConfigError, LabError
+from tests.teeth import cli, controls, document, real_storm, same
 from tests.teeth.cli import SEEDS, STORM
 from tests.teeth.judging import Interval, difference, failures, interval, judge, number, unclaimed
-from tests.teeth.real_storm import scenario
+from tests.teeth.real_storm import Place, Run, scenario, unbroken
 from tests.teeth.table import BY_NAME, Tooth
 
 
@@ -207,3 +209,54 @@ def test_a_table_goes_between_its_marks(tmp_path: Path) -> None:
     assert page.read_text() == "before\n<!-- same -->\n\nnew\n\n<!-- end of same -->\nafter\n"
     with pytest.raises(ConfigError, match="controls"):
         document.fill(page, "controls", "new")
+
+
+def test_what_has_run_is_not_run_again_and_what_was_stopped_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole results stand; those of a run that broke off, or none, make the run begin anew; none again is an error."""
+    runs = [unbroken(seed, 1, STORM) for seed in (1, 2, 3)]
+    for run, partial in zip(runs, (False, True), strict=False):
+        (tmp_path / run.name).mkdir()
+        (tmp_path / run.name / METRICS_FILE).write_text(json.dumps({"partial": partial, "is": "old"}))
+    started = []
+
+    def start(run: Run, home: Path, site: Path, port: int) -> None:
+        assert "json-zombie = tests.teeth.sabotage:Zombie" in next(site.glob("*/entry_points.txt")).read_text()
+        started.append((run.seed, port, home.exists()))
+        home.mkdir()
+        (home / "console.log").write_text("one\nno disk left\n")
+        if run.seed == 2:
+            (home / METRICS_FILE).write_text(json.dumps({"partial": False, "is": "new"}))
+
+    monkeypatch.setattr(real_storm, "_start", start)
+    found = real_storm.play(runs[:2], Place(tmp_path, 15_000), 1)
+    assert [found[run.name]["is"] for run in runs[:2]] == ["old", "new"]
+    with pytest.raises(LabError, match="no disk left"):
+        real_storm.play(runs, Place(tmp_path, 15_000), 1)
+    assert started == [(2, 15_000, False), (3, 15_000, False)]
+
+
+@pytest.mark.parametrize(("suspicions", "code"), [(0, 0), (1, 1)])
+def test_the_command_fills_in_its_table_and_says_what_failed(
+    suspicions: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 0 when all is as declared, 1 and a line when not; the table is written either way."""
+    found = results(false_suspicions={"count": suspicions})
+    monkeypatch.setattr(cli, "play", lambda runs, *_: {run.name: found for run in runs})
+    page = tmp_path / "teeth.md"
+    page.write_text("<!-- controls -->\n<!-- end of controls -->\n")
+    assert cli.main(["controls", "--count", "3", "--docs", str(page), "--folder", str(tmp_path)]) == code
+    assert "| valid | 3 of 3 |" in page.read_text()
+    assert ("expected 0 suspicions, got 3" in capsys.readouterr().out) is bool(suspicions)
+
+
+def test_a_run_without_results_ends_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 3 and one line."""
+
+    def play(*_: object) -> None:
+        raise LabError("expected results of control-1, got: no disk left; see it")
+
+    monkeypatch.setattr(cli, "play", play)
+    assert cli.main(["controls", "--folder", str(tmp_path)]) == 3
+    assert capsys.readouterr().out.startswith("teeth: expected results of control-1")
