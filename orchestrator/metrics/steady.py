@@ -69,7 +69,7 @@ def _passing(evidence: Evidence, seen: Arrivals, bars: Bars) -> np.typing.NDArra
     enough = rate >= round(bars.goodput * baseline, _DIGITS)
     least = baseline - np.maximum(bars.success_drop, bars.failures / np.maximum(n, 1))
     reliable = rate >= np.round(least, _DIGITS)
-    return enough & reliable & (_p95(seen, n) <= slowest_s)
+    return enough & reliable & (np.round(_p95(seen, n), _DIGITS) <= slowest_s)
 
 
 def _p95(seen: Arrivals, n: np.typing.NDArray[np.int64]) -> Floats:
