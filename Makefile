@@ -1,6 +1,6 @@
 # Fail-Storm: `make` prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help run compare report down engine images test test-pythons check bench bench-full docs lock clean
+.PHONY: help run compare report down engine images test teeth controls same test-pythons check bench bench-full docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -62,6 +62,15 @@ check: $(VENV)/ready-dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+teeth: $(VENV)/ready-dev ## broken agents must move their metrics: fills in docs/teeth.md; make teeth ARGS="--seeds 1 2"
+	@$(BIN)/python -m tests.teeth teeth --docs docs/teeth.md $(ARGS)
+
+controls: $(VENV)/ready-dev ## 20 runs without a kill must show nothing: fills in docs/teeth.md
+	@$(BIN)/python -m tests.teeth controls --docs docs/teeth.md $(ARGS)
+
+same: $(VENV)/ready-dev ## a protocol compared with itself must seldom differ: fills in docs/teeth.md
+	@$(BIN)/python -m tests.teeth same --docs docs/teeth.md $(ARGS)
 
 bench: $(VENV)/ready ## adapters beside their bare SDKs, and ten storms: make bench ARGS="--protocol a2a"
 	@$(BIN)/python -m benchmarks $(ARGS); adapters=$$?; [ $$adapters -le 1 ] || exit $$adapters; \

@@ -11,6 +11,9 @@ from orchestrator.metrics.agreement import disagreements
 from orchestrator.metrics.definition import Value, metric, null, quantile, to_ms, unstruck
 from orchestrator.metrics.goodput import Arrivals, Floats, arrivals, baseline_goodput, no_baseline
 
+_DIGITS = 9
+"""A window that is just at its bar passes: 6 of 10 is 0.9 of 2/3, although not in binary fractions."""
+
 
 @dataclass(frozen=True)
 class Bars:
@@ -60,12 +63,13 @@ def _passing(evidence: Evidence, seen: Arrivals, bars: Bars) -> np.typing.NDArra
     """Whether the window that starts at each arrival passes the bars."""
     baseline = bars.capacity * baseline_goodput(evidence)
     before = [task.latency_s for task in evidence.decided("pre") if task.latency_s is not None]
-    slowest_s = bars.latency * quantile(before, 0.95)
+    slowest_s = round(bars.latency * quantile(before, 0.95), _DIGITS)
     n, good = seen.between(seen.at, seen.at + evidence.windows.steady_window_s)
-    rate = good / np.maximum(n, 1)
-    enough = rate >= bars.goodput * baseline
-    reliable = rate >= baseline - np.maximum(bars.success_drop, bars.failures / np.maximum(n, 1))
-    return enough & reliable & (_p95(seen, n) <= slowest_s)
+    rate = np.round(good / np.maximum(n, 1), _DIGITS)
+    enough = rate >= round(bars.goodput * baseline, _DIGITS)
+    least = baseline - np.maximum(bars.success_drop, bars.failures / np.maximum(n, 1))
+    reliable = rate >= np.round(least, _DIGITS)
+    return enough & reliable & (np.round(_p95(seen, n), _DIGITS) <= slowest_s)
 
 
 def _p95(seen: Arrivals, n: np.typing.NDArray[np.int64]) -> Floats:
