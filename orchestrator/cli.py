@@ -13,6 +13,7 @@ from rich.console import Console
 
 from orchestrator import ask, dry_run, judge, ports, preflight, record, reserve, settings_load, timeline
 from orchestrator.compare import arguments as compare
+from orchestrator.published import command as published
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
 from orchestrator.timeline import Timeline
@@ -98,6 +99,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     command.add_to(commands)
     record.add_to(commands)
     judge.add_to(commands)
+    published.add_to(commands)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         known = ("--config", "--scenario", "--set", "--runtime", "--dry-run", "--debug", *_KEY_FLAGS)
