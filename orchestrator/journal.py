@@ -7,11 +7,10 @@ import json
 import lzma
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import IO
+from typing import IO, cast
 
 from protocols.errors import LabError
 
@@ -20,14 +19,7 @@ Event = Mapping[str, object]
 
 CONDUCTOR_FILE = "conductor.jsonl"
 MERGED_FILE = "journal.jsonl"
-_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = MappingProxyType(
-    {
-        "": lambda path: path.open("rb"),
-        ".xz": lambda path: lzma.open(path, "rb"),
-        ".gz": lambda path: gzip.open(path, "rb"),
-        ".bz2": lambda path: bz2.open(path, "rb"),
-    }
-)
+_SUFFIXES = ("", ".xz", ".gz", ".bz2")
 """How the journal of an old run may be kept, by what is appended to its name."""
 _CONDUCTOR = "orchestrator"
 _AGENT_FILES = "workspaces/*/journal.jsonl"
@@ -60,6 +52,18 @@ def _parse(text: bytes) -> _Line | None:
     return _Line(float(t), text, event)
 
 
+def _opened(path: Path) -> IO[bytes]:
+    match path.suffix:
+        case ".xz":
+            return lzma.open(path, "rb")
+        case ".gz":
+            return cast("IO[bytes]", gzip.open(path, "rb"))
+        case ".bz2":
+            return bz2.open(path, "rb")
+        case _:
+            return path.open("rb")
+
+
 def _time(line: _Line) -> float:
     return line.t
 
@@ -87,7 +91,7 @@ class JournalReader:
         """Yield the sound lines in file order and count the others."""
         self.torn = 0
         try:
-            with _OPENERS.get(self.path.suffix, _OPENERS[""])(self.path) as file:
+            with _opened(self.path) as file:
                 for raw in file:
                     text = raw.strip()
                     line = _parse(text)
@@ -104,7 +108,7 @@ class JournalReader:
 
 def kept(run_dir: Path, name: str = MERGED_FILE) -> Path | None:
     """Where a journal of this run is kept, compressed or not; None when it is not."""
-    found = (run_dir / f"{name}{suffix}" for suffix in _OPENERS)
+    found = (run_dir / f"{name}{suffix}" for suffix in _SUFFIXES)
     return next((path for path in found if path.exists()), None)
 
 

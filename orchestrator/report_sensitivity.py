@@ -1,4 +1,4 @@
-"""How much a number depends on the constants of its own definition: each is changed alone, and the number said again."""
+"""How much a number depends on the constants that define it: each is changed alone, and the number found again."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

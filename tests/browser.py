@@ -62,10 +62,8 @@ class Page:
 
     def resize(self, width: int, height: int) -> None:
         """Show the page in a window of this size, in CSS pixels; under 600 it is a phone's."""
-        mobile = width < 600  # noqa: PLR2004
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+        mobile = width < 600
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
 
     def evaluate(self, script: str) -> Any:
         """The value of a JavaScript expression, a promise's included."""

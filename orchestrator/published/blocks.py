@@ -95,7 +95,9 @@ def _short(runtime: str, examples: Sequence[Example]) -> str:
     parts = [f"{RUNTIMES[runtime]}, from the journals in [`{folder}`]({folder}):", *_cautions(comparison)]
     for mode in comparison["modes"]:
         parts += [f"Detector mode `{mode}`", table.specification(comparison, mode).strip()]
-        parts += [f"![Detector mode {mode}: {shows}](docs/figures/{name})" for name, shows, _ in example.drawn(mode)][:1]
+        seen = next(example.drawn(mode), None)
+        if seen is not None:
+            parts.append(f"![Detector mode {mode}: {seen[1]}](docs/figures/{seen[0]})")
     return "\n\n".join(parts)
 
 

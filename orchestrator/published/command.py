@@ -1,4 +1,4 @@
-"""The commands ``export``, which makes a committed example, and ``figures``, which fills the documentation from them."""
+"""The commands ``export``, which makes a committed example, and ``figures``, which fills the documents from them."""
 
 import argparse
 from collections.abc import Mapping

@@ -123,7 +123,9 @@ def stored(example: Path) -> Mapping[str, Any]:
     try:
         found: Mapping[str, Any] = json.loads((example / files.RESULT_FILE).read_bytes())
     except (OSError, ValueError) as error:
-        raise LabError(f"expected {files.RESULT_FILE} in {example}, got: {error}; export the comparison again") from error
+        raise LabError(
+            f"expected {files.RESULT_FILE} in {example}, got: {error}; export the comparison again"
+        ) from error
     return found
 
 

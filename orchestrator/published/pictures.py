@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import floor, log10
 from typing import Any, NamedTuple
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
-from orchestrator.compare import words
 from orchestrator.compare.figures import colour
 
 SPREADS = ("recovery_ms", "steady_state_ms", "bytes_reconnect")
@@ -15,7 +14,7 @@ _ROW, _HEAD, _FOOT = 30, 34, 40
 _CURVE = 200
 _INK, _SOFT, _LINE = "#1a1a1a", "#5a5a5a", "#d9d9d9"
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "14 4", "4 2")
-_TICKS = 5
+_TICKS = 6
 
 
 class _Axis(NamedTuple):
@@ -49,12 +48,11 @@ def _cells(comparison: Mapping[str, Any], mode: str, metric: str) -> list[Mappin
     return [cell for cell in comparison["cells"] if (cell["mode"], cell["metric"]) == (mode, metric)]
 
 
-def _spread(root: ElementTree.Element, comparison: Mapping[str, Any], cells: Sequence[Any], top: int) -> None:
-    unit = cells[0]["unit"]
+def _spread(root: ET.Element, comparison: Mapping[str, Any], cells: Sequence[Any], top: int) -> None:
     axis = _Axis(1.05 * max((seen["value"] for cell in cells for seen in cell["values"]), default=1.0) or 1.0)
     bottom = top + _HEAD + _ROW * len(cells)
-    _label(root, _LEFT, top + 20, f"{cells[0]['metric']}, {unit}", weight="600")
-    _grid(root, axis, top + _HEAD, bottom, unit)
+    _label(root, _LEFT, top + 20, f"{cells[0]['metric']}, {cells[0]['unit']}", weight="600")
+    _grid(root, axis, top + _HEAD, bottom)
     for row, cell in enumerate(cells):
         y = top + _HEAD + _ROW * row + _ROW // 2
         own = colour(comparison["arms"], cell["arm"])
@@ -64,19 +62,19 @@ def _spread(root: ElementTree.Element, comparison: Mapping[str, Any], cells: Seq
         _median(root, axis, cell, y)
 
 
-def _point(root: ElementTree.Element, x: float, y: int, own: str, status: str) -> None:
+def _point(root: ET.Element, x: float, y: int, own: str, status: str) -> None:
     """A disc for a run that counts, a ring for a starved one, an arrow for one that was waited for in vain."""
     if status == "censored":
         shape = f"M{x - 4},{y - 5} L{x + 5},{y} L{x - 4},{y + 5} Z"
-        ElementTree.SubElement(root, "path", {"d": shape, "fill": own})
+        ET.SubElement(root, "path", {"d": shape, "fill": own})
         return
     fill = "none" if status == "starved" else own
-    ElementTree.SubElement(
+    ET.SubElement(
         root, "circle", {"cx": f"{x}", "cy": f"{y}", "r": "4.5", "fill": fill, "stroke": own, "fill-opacity": "0.75"}
     )
 
 
-def _median(root: ElementTree.Element, axis: _Axis, cell: Mapping[str, Any], y: int) -> None:
+def _median(root: ET.Element, axis: _Axis, cell: Mapping[str, Any], y: int) -> None:
     middle = cell["middle"]
     if middle is None or middle["median"] is None:
         return
@@ -106,11 +104,13 @@ def _rows(comparison: Mapping[str, Any], mode: str, metric: str) -> list[Mapping
     return [row for row in comparison["survival"] if (row["mode"], row["metric"]) == (mode, metric)]
 
 
-def _curves(root: ElementTree.Element, comparison: Mapping[str, Any], rows: Sequence[Any], top: int, legend: int) -> None:
+def _curves(root: ET.Element, comparison: Mapping[str, Any], rows: Sequence[Any], top: int, legend: int) -> None:
     axis = _Axis(1.05 * max(row["times"][-1] for row in rows) or 1.0)
     first, bottom = top + _HEAD + legend, top + _HEAD + legend + _CURVE
-    _label(root, _LEFT, top + 20, f"% of runs without {rows[0]['metric']} yet, against ms after the storm", weight="600")
-    _grid(root, axis, first, bottom, "ms")
+    _label(
+        root, _LEFT, top + 20, f"% of runs without {rows[0]['metric']} yet, against ms after the storm", weight="600"
+    )
+    _grid(root, axis, first, bottom)
     for share in (0, 50, 100):
         _label(root, _LEFT - 8, bottom - _CURVE * share / 100 + 4, f"{share}", anchor="end")
     for row in rows:
@@ -125,43 +125,49 @@ def _curves(root: ElementTree.Element, comparison: Mapping[str, Any], rows: Sequ
             height = round(bottom - _CURVE * share, 2)
             steps.append(f"V{height}")
         attributes = {"d": " ".join(steps), "fill": "none", "stroke": own, "stroke-width": "2.5"}
-        ElementTree.SubElement(root, "path", attributes | ({"stroke-dasharray": dash} if dash else {}))
+        ET.SubElement(root, "path", attributes | ({"stroke-dasharray": dash} if dash else {}))
 
 
-def _canvas(height: int, title: str) -> ElementTree.Element:
-    root = ElementTree.Element(
+def _canvas(height: int, title: str) -> ET.Element:
+    root = ET.Element(
         "svg",
         {
             "xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {_WIDTH} {height}", "width": f"{_WIDTH}",
             "height": f"{height}", "role": "img", "font-family": "system-ui, sans-serif", "font-size": "13",
         },
     )  # fmt: skip
-    ElementTree.SubElement(root, "title").text = title
-    ElementTree.SubElement(root, "rect", {"width": "100%", "height": "100%", "fill": "#ffffff"})
+    ET.SubElement(root, "title").text = title
+    ET.SubElement(root, "rect", {"width": "100%", "height": "100%", "fill": "#ffffff"})
     return root
 
 
-def _grid(root: ElementTree.Element, axis: _Axis, top: float, bottom: float, unit: str) -> None:
+def _grid(root: ET.Element, axis: _Axis, top: float, bottom: float) -> None:
     for tick in axis.ticks():
         x = axis.x(tick)
         _line(root, x, top, x, bottom, _LINE, 1)
-        _label(root, x, bottom + 16, words.number(tick, unit), anchor="middle", fill=_SOFT)
+        _label(root, x, bottom + 16, f"{tick:,.12g}", anchor="middle", fill=_SOFT)
 
 
 def _line(
-    root: ElementTree.Element, x1: float, y1: float, x2: float, y2: float, stroke: str, width: float, dash: str = ""
+    root: ET.Element, x1: float, y1: float, x2: float, y2: float, stroke: str, width: float, dash: str = ""
 ) -> None:
     place = {"x1": f"{x1}", "y1": f"{y1}", "x2": f"{x2}", "y2": f"{y2}", "stroke": stroke, "stroke-width": f"{width}"}
-    ElementTree.SubElement(root, "line", place | ({"stroke-dasharray": dash} if dash else {}))
+    ET.SubElement(root, "line", place | ({"stroke-dasharray": dash} if dash else {}))
 
 
 def _label(
-    root: ElementTree.Element, x: float, y: float, text: str, anchor: str = "start", weight: str = "400", fill: str = _INK
+    root: ET.Element,
+    x: float,
+    y: float,
+    text: str,
+    anchor: str = "start",
+    weight: str = "400",
+    fill: str = _INK,
 ) -> None:
     place = {"x": f"{x}", "y": f"{y}", "text-anchor": anchor, "font-weight": weight, "fill": fill}
-    ElementTree.SubElement(root, "text", place).text = text
+    ET.SubElement(root, "text", place).text = text
 
 
-def _text(root: ElementTree.Element) -> str:
-    ElementTree.indent(root, " ")
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+def _text(root: ET.Element) -> str:
+    ET.indent(root, " ")
+    return ET.tostring(root, encoding="unicode") + "\n"
