@@ -30,7 +30,10 @@ os.dup2(int(sys.argv[2]), 4)
 os.execv(sys.argv[3], sys.argv[3:])"""
 """Moves the two descriptors in the child, where no thread can be in the way."""
 _PATIENCE_S = 60.0
-_SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+_SETTLED = """new Promise(done => {
+    const look = () => document.querySelector("[aria-busy=true]") ? requestAnimationFrame(look) : done(true);
+    requestAnimationFrame(() => requestAnimationFrame(look));
+})"""
 
 
 class Page:

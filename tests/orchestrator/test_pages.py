@@ -19,6 +19,8 @@ _DRAWN = "document.querySelectorAll('.plot-container.plotly').length"
 _UNNAMED = "[...document.querySelectorAll('summary')].filter(one => !one.title).length"
 _SQUEEZED = """[...document.querySelectorAll('.js-plotly-plot')]
     .filter(plot => plot.querySelector('.nsewdrag').getBoundingClientRect().height < 90).map(plot => plot.id)"""
+_OVERLAPPING = """[...document.querySelectorAll('.js-plotly-plot')]
+    .filter(plot => plot.scrollHeight > plot.parentElement.clientHeight + 1).map(plot => plot.id)"""
 
 pytestmark = needs_browser
 
@@ -37,6 +39,7 @@ def _check(shown: Page, figures: int) -> None:
     assert shown.evaluate(_UNNAMED) == 0
     assert shown.evaluate(_TOO_WIDE) <= 0
     assert shown.evaluate(_SQUEEZED) == []
+    assert shown.evaluate(_OVERLAPPING) == []
 
 
 def test_the_report_of_a_run_opens_from_disk(link: Link, tmp_path: Path) -> None:
