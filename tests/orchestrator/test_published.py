@@ -22,14 +22,15 @@ Build = Callable[..., list[dict[str, Any]]]
 Write = Callable[[Path, list[dict[str, Any]]], None]
 
 
-def _run(root: Path, slot: Slot, storm_events: Build, write_run: Write) -> Path:
-    """A finished run of the plan with a whole journal; paths and a private key as a real one would have."""
+def _run(root: Path, slot: Slot, storm_events: Build, write_run: Write, without: str = "") -> Path:
+    """A finished run of the plan; paths and a private key as a real one would have. ``without`` leaves an event out."""
     settled = scenario(slot.protocol, slot.seed) | {"output": {"results_dir": str(root), "prometheus_url": None}}
     changed = {"scenario": settled, "protocol": slot.protocol, "seed": slot.seed, "run_id": slot.name}
     host = {"cpu_count": 2, "memory_bytes": 8 * 2**30, "system": "Linux x86_64", "python": "3.11.9"}
     events = [
         {**event, **changed, "host": host} if event["ev"] == "run_start" else event
         for event in storm_events(duration_s=16.0)
+        if event["ev"] != without
     ]
     path = root / "runs" / f"20300101-00000{slot.block}-{slot.name}"
     write_run(path, events)
@@ -42,14 +43,14 @@ def _run(root: Path, slot: Slot, storm_events: Build, write_run: Write) -> Path:
 def a_comparison_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storm_events: Build, write_run: Write
 ) -> Plan:
-    """Two of three runs of a comparison in ``results/compare-test``, and documents to fill; the third is missing."""
+    """Three of four runs of a comparison in ``results/compare-test``, one of them invalid, and documents to fill."""
     monkeypatch.chdir(tmp_path)
     plan = a_plan(repeats=2)
     root = Path("results/compare-test").resolve()
     root.mkdir(parents=True)
     plans.save(plan, root)
-    for slot in plan.slots[:3]:
-        _run(root, slot, storm_events, write_run)
+    for slot, without in zip(plan.slots[:3], ("", "", "death"), strict=True):
+        _run(root, slot, storm_events, write_run, without)
     stopped = root / "set-aside" / "20300101-000000-half"
     stopped.mkdir(parents=True)
     (stopped / "scenario.yaml").write_text(json.dumps(scenario() | {"output": {"results_dir": str(root)}}))
@@ -74,8 +75,9 @@ def test_an_export_is_computed_again_from_its_journals_alone(
     assert "which are for no published table" in capsys.readouterr().err
     assert main(["figures", "--scaled"], {}) == 0
     readme, document = Path("README.md").read_text(), Path("docs/comparison.md").read_text()
-    assert "| 2,080 (2,080 to 2,080), n 2 |" in readme
     assert "| 2,080, n 1 |" in readme
+    assert "| 2,080, n 1, 1 excluded |" in readme
+    assert f"- {plan.slots[2].name}: invalid: the kill of agent_3 has no proof of death" in document
     for text in (readme, document):
         assert "detector common · runtime local · host Linux x86_64, 2 CPUs" in text
         assert "1 of 4 planned runs are missing" in text
