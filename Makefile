@@ -1,6 +1,7 @@
 # Fail-Storm: `make` prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help run compare report down engine images test teeth controls same test-pythons check bench bench-full docs lock clean
+.PHONY: help run compare report example figures down engine images test teeth controls same test-pythons check bench
+.PHONY: bench-full docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -35,6 +36,12 @@ compare: $(VENV)/ready ## protocols side by side: make compare PROTOCOLS="json a
 
 report: $(VENV)/ready ## recompute a report from its journal: make report RUN=results/<id>
 	@$(BIN)/python -m orchestrator report $(or $(RUN),results/latest)
+
+example: $(VENV)/ready ## keep a comparison for committing: make example COMPARISON=results/compare-<id>
+	@$(BIN)/python -m orchestrator export $(COMPARISON) $(ARGS)
+
+figures: $(VENV)/ready ## compute the committed examples again and fill README and docs from them
+	@$(BIN)/python -m orchestrator figures $(ARGS)
 
 down: ## remove the container lab: what is left of the last run with RUNTIME=docker
 	@PATH="/usr/bin:$$PATH" docker compose down --remove-orphans

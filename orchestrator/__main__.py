@@ -4,4 +4,6 @@ import sys
 
 from orchestrator.cli import main
 
-sys.exit(main())
+# Processes of a pool import this file.
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from orchestrator import ask, dry_run, judge, ports, preflight, record, reserve, settings_load, timeline
 from orchestrator.compare import arguments as compare
+from orchestrator.published import command as published
 from orchestrator.scenario import GENERATED, Scenario
 from orchestrator.settings_load import Layer
 from orchestrator.timeline import Timeline
@@ -29,6 +30,7 @@ _TEXT_FLAGS: Mapping[str, str] = MappingProxyType(
         "--topology": "scenario.topology",
         "--detector-mode": "detector.mode",
         "--results-dir": "output.results_dir",
+        "--junit": "output.junit",
     }
 )
 _VALUE_FLAGS: Mapping[str, str] = MappingProxyType(
@@ -42,8 +44,8 @@ _VALUE_FLAGS: Mapping[str, str] = MappingProxyType(
     }
 )
 _KEY_FLAGS: Mapping[str, str] = MappingProxyType({**_TEXT_FLAGS, **_VALUE_FLAGS})
-_COMPARED = ("--protocol", "--detector-mode")
-"""What a comparison varies by itself."""
+_COMPARED = ("--protocol", "--detector-mode", "--junit")
+"""What a comparison varies by itself, or has no place for."""
 
 
 _SETTLED = ("--kill-fraction", "--kill-at", "--warmup", "--duration")
@@ -94,10 +96,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_container_commands(commands)
     report = commands.add_parser("report", help="recompute the report of a run from its journal", allow_abbrev=False)
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    report.add_argument("--junit", metavar="FILE", help="write the verdict and the bounds as JUnit XML too")
     report.set_defaults(handler=_report)
     command.add_to(commands)
     record.add_to(commands)
     judge.add_to(commands)
+    published.add_to(commands)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         known = ("--config", "--scenario", "--set", "--runtime", "--dry-run", "--debug", *_KEY_FLAGS)
@@ -243,6 +247,9 @@ def _ask(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def _report(options: argparse.Namespace, _: Mapping[str, str]) -> int:
     if not options.run_dir.is_dir():
         raise ConfigError(f"expected the folder of a run, got {str(options.run_dir)!r}; see results/")
-    from orchestrator.report import rebuild  # noqa: PLC0415 - drawing libraries, for this command alone
+    from orchestrator import junit  # noqa: PLC0415 - drawing libraries, for this command alone
+    from orchestrator.report import rebuild  # noqa: PLC0415
 
-    return rebuild(options.run_dir)
+    code = rebuild(options.run_dir)
+    junit.write(options.run_dir, options.junit)
+    return code

@@ -2,10 +2,10 @@
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer
 from pydantic_core import PydanticCustomError
@@ -38,6 +38,14 @@ class Expectation:
     def __str__(self) -> str:
         """The bound as a user writes it."""
         return f"{self.operator} {self.limit:g}"
+
+
+def entry(metrics: Mapping[str, Any], name: str) -> float | None:
+    """The number that a key of ``expect`` names; None where there is none."""
+    found: Any = metrics
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
 def parse(text: object) -> Expectation:

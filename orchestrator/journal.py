@@ -1,12 +1,16 @@
 """Reads the journals of a run: tolerant loading, merging in the order of time, following them while they grow."""
 
+import bz2
+import gzip
 import heapq
 import json
+import lzma
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from protocols.errors import LabError
 
@@ -15,6 +19,8 @@ Event = Mapping[str, object]
 
 CONDUCTOR_FILE = "conductor.jsonl"
 MERGED_FILE = "journal.jsonl"
+_SUFFIXES = ("", ".xz", ".gz", ".bz2")
+"""How the journal of an old run may be kept, by what is appended to its name."""
 _CONDUCTOR = "orchestrator"
 _AGENT_FILES = "workspaces/*/journal.jsonl"
 # A line is written after its event, so a file may be out of order by the few lines written in between.
@@ -46,6 +52,18 @@ def _parse(text: bytes) -> _Line | None:
     return _Line(float(t), text, event)
 
 
+def _opened(path: Path) -> IO[bytes]:
+    match path.suffix:
+        case ".xz":
+            return lzma.open(path, "rb")
+        case ".gz":
+            return cast("IO[bytes]", gzip.open(path, "rb"))
+        case ".bz2":
+            return bz2.open(path, "rb")
+        case _:
+            return path.open("rb")
+
+
 def _time(line: _Line) -> float:
     return line.t
 
@@ -73,7 +91,7 @@ class JournalReader:
         """Yield the sound lines in file order and count the others."""
         self.torn = 0
         try:
-            with self.path.open("rb") as file:
+            with _opened(self.path) as file:
                 for raw in file:
                     text = raw.strip()
                     line = _parse(text)
@@ -81,10 +99,17 @@ class JournalReader:
                         yield line
                     elif text:
                         self.torn += 1
-        except OSError as error:
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or str(error)
             raise LabError(
-                f"expected a readable journal at {self.path}, got: {error.strerror}; name the folder of a run"
+                f"expected a readable journal at {self.path}, got: {why}; name the folder of a run"
             ) from error
+
+
+def kept(run_dir: Path, name: str = MERGED_FILE) -> Path | None:
+    """Where a journal of this run is kept, compressed or not; None when it is not."""
+    found = (run_dir / f"{name}{suffix}" for suffix in _SUFFIXES)
+    return next((path for path in found if path.exists()), None)
 
 
 def load(path: Path) -> JournalReader:

@@ -17,7 +17,7 @@ from orchestrator.run_dir import write_atomically
 from orchestrator.telemetry import section
 from protocols.errors import ConfigError
 
-__all__ = ["METRICS_FILE", "PAGE_FILE", "Report", "add_export", "print_summary", "rebuild", "write_report"]
+__all__ = ["METRICS_FILE", "PAGE_FILE", "Report", "add_export", "print_summary", "rebuild", "recompute", "write_report"]
 
 METRICS_FILE = "failstorm_metrics.json"
 PAGE_FILE = "report.html"
@@ -39,16 +39,23 @@ def rebuild(run_dir: Path, console: Console | None = None) -> int:
 
     Raises ConfigError when there is no journal in ``run_dir``, LabError as in :func:`write_report`.
     """
-    conductor, merged = run_dir / journal.CONDUCTOR_FILE, run_dir / journal.MERGED_FILE
-    if not conductor.exists() and not merged.exists():
-        raise ConfigError(f"expected a run with a journal, got {run_dir} without one; see the folders in results/")
-    # Where only the merged journal was kept, it is the evidence.
-    if not merged.exists() or (conductor.exists() and any(run_dir.glob("workspaces/*/journal.jsonl"))):
-        merged = journal.merge(run_dir)
-    report = _compute(run_dir, merged)
+    report = recompute(run_dir)
     _write(report, None)
     print_summary(report, console or Console())
     return report.exit_code
+
+
+def recompute(run_dir: Path) -> Report:
+    """Compute the report of an old run from its journals and write nothing but the merged one; raises as above.
+
+    Where only the merged journal was kept, compressed or not, it is the evidence.
+    """
+    merged, conductor = journal.kept(run_dir), run_dir / journal.CONDUCTOR_FILE
+    if merged is None and not conductor.exists():
+        raise ConfigError(f"expected a run with a journal, got {run_dir} without one; see the folders in results/")
+    if merged is None or (conductor.exists() and any(run_dir.glob("workspaces/*/journal.jsonl"))):
+        merged = journal.merge(run_dir)
+    return _compute(run_dir, merged)
 
 
 def _compute(run_dir: Path, merged: Path) -> Report:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import expectation
+from orchestrator.events.conductor import BaselineCheck
 from orchestrator.evidence import Evidence
+from orchestrator.hypothesis import is_settled_before
 from orchestrator.metrics import Value, evaluate, registry
 from orchestrator.telemetry import section
 from orchestrator.verdict import Verdict, judge
@@ -32,11 +34,29 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 for a valid run, 4 for one that is invalid or unknown, else 1 when it broke its own ``expect`` bounds."""
+        """0 for a valid run, 4 for one that is invalid or unknown, else 1 when it broke its own ``expect`` bounds.
+
+        1 as well for one that was ended before the storm, because its baseline broke them.
+        """
+        if self.baseline_broke:
+            return EXIT_EXPECTATION
         if self.verdict.status != "valid":
             return EXIT_NOT_VALID
-        kept = all(result["met"] for result in self.content["expect"].values())
-        return EXIT_VALID if kept else EXIT_EXPECTATION
+        return EXIT_EXPECTATION if self.broken else EXIT_VALID
+
+    @property
+    def baseline_broke(self) -> bool:
+        """Whether the run was ended before the storm, because its baseline broke a bound."""
+        return any(not met for row in self.evidence.rows(BaselineCheck) for *_, met in row.bounds)
+
+    @property
+    def broken(self) -> list[str]:
+        """Each broken bound in a few words; of a run that was ended before the storm, those of the baseline."""
+        return [
+            f"{name} {result['bound']}, got {'null' if result['value'] is None else format(result['value'], 'g')}"
+            for name, result in self.content["expect"].items()
+            if not result["met"] and (result["of"] == "baseline" or not self.baseline_broke)
+        ]
 
 
 def build(
@@ -100,9 +120,11 @@ def _expectations(bounds: Mapping[str, str], metrics: Mapping[str, Any]) -> dict
     """Each bound of the scenario, what came, and whether that keeps it; a null or unknown metric keeps none."""
     results = {}
     for name, text in bounds.items():
-        found: Any = metrics
-        for part in name.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        value = found if isinstance(found, int | float) else None
-        results[name] = {"bound": text, "value": value, "met": expectation.parse(text).check(value)}
+        value = expectation.entry(metrics, name)
+        results[name] = {
+            "bound": text,
+            "value": value,
+            "met": expectation.parse(text).check(value),
+            "of": "baseline" if is_settled_before(name) else "storm",
+        }
     return results

@@ -16,6 +16,8 @@ YELLOW, BLUE, VERMILION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A
 
 Belief = Literal["alive", "suspect", "dead"]
 BELIEF_COLOURS: Mapping[Belief, str] = {"alive": GREEN, "suspect": ORANGE, "dead": VERMILION}
+_BELIEF_PATTERNS: Mapping[Belief, str] = {"alive": "", "suspect": "/", "dead": "x"}
+"""On grey paper the colours are alike."""
 TRAFFIC_COLOURS: Mapping[str, str] = {
     "task": BLUE, "heartbeat": SKY, "membership": GREEN, "handshake": VERMILION, "discovery": PURPLE,
     "resume": YELLOW, "retry": ORANGE, "broadcast": GREY, "unclassified": BLACK,
@@ -39,6 +41,7 @@ class Mark(NamedTuple):
     at_s: float
     label: str
     colour: str
+    dash: str = "solid"
 
 
 def timeline(evidence: Evidence, marks: Sequence[Mark]) -> go.Figure:
@@ -50,6 +53,7 @@ def timeline(evidence: Evidence, marks: Sequence[Mark]) -> go.Figure:
         rows = [(name, span) for name in names for span in spans[name] if span.belief == belief]
         figure.add_bar(
             orientation="h", name=f"seen as {belief}", marker_color=colour, marker_line_width=0,
+            marker_pattern={"shape": _BELIEF_PATTERNS[belief], "size": 7, "solidity": 0.25},
             y=[name for name, _ in rows], base=[span.begin for _, span in rows],
             x=[round(span.end - span.begin, 6) for _, span in rows],
             customdata=[f"{span.suspecting} of {span.observers} suspect it" for _, span in rows],
@@ -109,7 +113,7 @@ def goodput(evidence: Evidence, values: Mapping[str, Value], marks: Sequence[Mar
         x=[at_s for at_s, _ in points], y=[share for _, share in points], mode="lines", name="goodput",
         line={"color": BLUE, "width": 2}, hovertemplate="%{x:.1f} s: %{y:.1f} %<extra></extra>",
     )  # fmt: skip
-    figure.update_yaxes(title="correct in time, % of scheduled", range=[0, 105])
+    figure.update_yaxes(title="% of scheduled", range=[0, 105])
     figure.update_layout(height=380)
     return _over_time(figure, evidence, marks)
 
@@ -151,6 +155,22 @@ def detection(evidence: Evidence, values: Mapping[str, Value]) -> go.Figure | No
     return styled(figure)
 
 
+def connectivity(evidence: Evidence, values: Mapping[str, Value], marks: Sequence[Mark]) -> go.Figure | None:
+    """The share of the pairs of survivors that live links connect, before T0 and from then on; None without any."""
+    result = values["connectivity"].value
+    if not isinstance(result, dict):
+        return None
+    points = [[evidence.t0_s, result["baseline"]], *result["curve"], [evidence.end_s, result["end"]]]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[at_s for at_s, _ in points], y=[100 * share for _, share in points], mode="lines", name="connected pairs",
+        line={"shape": "hv", "color": BLUE, "width": 2}, hovertemplate="%{x:.2f} s: %{y:.0f} %<extra></extra>",
+    )  # fmt: skip
+    figure.update_yaxes(title="% of pairs", range=[0, 105])
+    figure.update_layout(height=320)
+    return _over_time(figure, evidence, marks)
+
+
 def traffic(evidence: Evidence, values: Mapping[str, Value], marks: Sequence[Mark]) -> go.Figure | None:
     """Bytes of the mesh in each second by class, stacked; each exchange counted once, at its initiator."""
     result = values["bytes_series"].value
@@ -165,7 +185,7 @@ def traffic(evidence: Evidence, values: Mapping[str, Value], marks: Sequence[Mar
                 name=name, marker_color=colour, marker_line_width=0,
                 hovertemplate="second at %{x:.0f} s: %{y:,} bytes %{fullData.name}<extra></extra>",
             )  # fmt: skip
-    figure.update_yaxes(title="bytes in each second")
+    figure.update_yaxes(title="bytes a second")
     figure.update_layout(barmode="stack", bargap=0, height=380)
     return _over_time(figure, evidence, marks)
 
@@ -173,21 +193,23 @@ def traffic(evidence: Evidence, values: Mapping[str, Value], marks: Sequence[Mar
 def latency(evidence: Evidence) -> go.Figure:
     """Share of the scheduled tasks that had an answer after so long, before and after T0; the rest never had one."""
     figure = go.Figure()
-    phases: tuple[tuple[Phase, str, str], ...] = (("pre", "before", BLUE), ("post", "after", VERMILION))
-    for phase, label, colour in phases:
+    phases: tuple[tuple[Phase, str, str, str], ...] = (
+        ("pre", "before", BLUE, "solid"), ("post", "after", VERMILION, "dash"),
+    )  # fmt: skip
+    for phase, label, colour, dash in phases:
         tasks = evidence.decided(phase)
         seen = sorted(1000 * task.latency_s for task in tasks if task.latency_s is not None)
         if seen:
             figure.add_scatter(
                 x=[round(latency_ms, 3) for latency_ms in seen],
                 y=[100 * (index + 1) / len(tasks) for index in range(len(seen))],
-                mode="lines", line={"shape": "hv", "color": colour, "width": 2},
+                mode="lines", line={"shape": "hv", "color": colour, "width": 2, "dash": dash},
                 name=f"{label}: {len(seen)} of {len(tasks)} answered",
                 hovertemplate="%{y:.1f} % within %{x:,.0f} ms<extra></extra>",
             )  # fmt: skip
     deadline_ms = 1000 * evidence.windows.task_deadline_s
     figure.add_vline(x=deadline_ms, line={"color": BLACK, "dash": "dot"}, annotation_text="deadline")
-    figure.update_xaxes(title="ms from the scheduled arrival to the answer", rangemode="tozero")
+    figure.update_xaxes(title="ms from arrival to answer", rangemode="tozero")
     figure.update_yaxes(title="% of the scheduled tasks", range=[0, 105])
     figure.update_layout(height=380)
     return styled(figure)
@@ -198,26 +220,24 @@ def instants(evidence: Evidence, values: Mapping[str, Value]) -> tuple[Mark, ...
     marks = [Mark(0.0, "storm" if evidence.victims else "no storm (planned instant)", BLACK)]
     detected, repaired = values["detection_ms"].value, values["recovery_ms"].value
     if isinstance(detected, dict):
-        marks.append(Mark(detected["first"] / 1000, "first detection", ORANGE))
+        marks.append(Mark(detected["first"] / 1000, "first detection", ORANGE, "dot"))
     if isinstance(repaired, int | float):
-        marks.append(Mark(repaired / 1000, "first repair", BLUE))
+        marks.append(Mark(repaired / 1000, "first repair", BLUE, "dash"))
     healed = sorted(row.t for row in evidence.rows(HealDone))
     if healed:
-        marks.append(Mark(healed[0], "first healing done", PURPLE))
+        marks.append(Mark(healed[0], "first healing done", PURPLE, "dashdot"))
     steady = values["steady_state_ms"].value
     if evidence.victims and isinstance(steady, int | float):
-        marks.append(Mark(steady / 1000, "steady state", GREEN))
+        marks.append(Mark(steady / 1000, "steady state", GREEN, "longdash"))
     return tuple(marks)
 
 
 def _over_time(figure: go.Figure, evidence: Evidence, marks: Sequence[Mark]) -> go.Figure:
     """Give a figure the common axis of time, and the marks; the legend names them, where names cannot collide."""
     for mark in marks:
-        figure.add_vline(x=mark.at_s, line={"color": mark.colour, "width": 2, "dash": "dot"})
-        figure.add_scatter(
-            x=[None], y=[None], mode="lines", name=f"{mark.label} {mark.at_s:.2f} s",
-            line={"color": mark.colour, "width": 2, "dash": "dot"},
-        )  # fmt: skip
+        line = {"color": mark.colour, "width": 2, "dash": mark.dash}
+        figure.add_vline(x=mark.at_s, line=line)
+        figure.add_scatter(x=[None], y=[None], mode="lines", name=f"{mark.label} {mark.at_s:.2f} s", line=line)
     figure.update_xaxes(title="seconds after the storm", range=[evidence.t0_s, evidence.end_s])
     return styled(figure)
 
@@ -228,7 +248,7 @@ def styled(figure: go.Figure) -> go.Figure:
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 13},
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "traceorder": "normal"},
     )
     figure.update_xaxes(automargin=True)
     figure.update_yaxes(automargin=True)

@@ -87,3 +87,5 @@ def _print_facts(report: Report, console: Console) -> None:
     facts.add_row("again", f"make report RUN={run_dir}")
     console.print()
     console.print(facts)
+    if report.verdict.status == "valid" and report.broken:
+        console.print(Text(f"fail-storm: expected {'; '.join(report.broken)}", "bold red"), soft_wrap=True)

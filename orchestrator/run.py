@@ -17,7 +17,7 @@ from agent.journal import Journal
 from agent.settings import AgentSettings
 from chaos.faults import Record
 from chaos.links.control import Links
-from orchestrator import host, prologue, report, run_dir, timeline
+from orchestrator import host, hypothesis, junit, prologue, report, run_dir, timeline
 from orchestrator.canary import Canaries
 from orchestrator.conductor import Conductor
 from orchestrator.events import parse
@@ -73,7 +73,9 @@ def conduct(scenario: Scenario, *, debug: bool = False) -> int:
     def processes(admin: httpx.AsyncClient, record: Record) -> LocalRuntime:
         return LocalRuntime(agents, folder, admin, clock, record, scenario.llm.model.environment(), links)
 
-    return Run(scenario, agents, folder, clock, Console(), processes, debug=debug).play(copy_to=results_dir.parent)
+    code = Run(scenario, agents, folder, clock, Console(), processes, debug=debug).play(copy_to=results_dir.parent)
+    junit.write(folder.path, scenario.output.junit)
+    return code
 
 
 def _is_success(task: Event, answer: Event) -> bool:
@@ -128,7 +130,7 @@ class Run:
         report.print_summary(written, self._console, told=ended_by)
         if self._interrupted:
             return EXIT_INTERRUPTED
-        return EXIT_LAB if ended_by else written.exit_code
+        return EXIT_LAB if ended_by and not written.baseline_broke else written.exit_code
 
     async def _play(self, copy_to: Path | None) -> tuple[str, Report | None]:
         """The run and what follows; returns why it ended early, empty when it did not, and the report if there is one.
@@ -234,7 +236,24 @@ class Run:
             self._timeline, self._scenario.abort, runtime, self._state, self._clock, self._journal
         )
         async with _beside(host.journal_cpu(self._clock, self._journal), self._storming.watch_for_losses()):
+            await self._check_baseline(t0)
             await self._storming.play(t0)
+
+    async def _check_baseline(self, t0: float) -> None:
+        """Look at the baseline just before the storm; raises LabError, and there is no storm, when it is bad."""
+        expected = self._scenario.expect.items()
+        bounds = {name: bound for name, bound in expected if hypothesis.is_settled_before(name)}
+        if not bounds:
+            return
+        windows = self._timeline.windows
+        storm_s = min([windows.kill_at_s, *(order.at_s for order in self._timeline.orders)])
+        await self._clock.sleep(t0 + storm_s - hypothesis.lead_s(windows) - self._clock.now())
+        # In a thread: the loop goes on serving metrics, and the storm stays in time.
+        kept = await asyncio.to_thread(hypothesis.check, self._folder.path, bounds, self._clock.now())
+        self._journal.append("baseline_check", bounds=[list(row) for row in kept])
+        broken = [f"{name} {bound}, got {value}" for name, bound, value, met in kept if not met]
+        if broken:
+            raise LabError(f"expected of the baseline {'; '.join(broken)}; there was no storm")
 
     @asynccontextmanager
     async def _canaries(self) -> AsyncIterator[None]:

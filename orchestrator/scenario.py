@@ -93,6 +93,9 @@ class Output(Section):
     prometheus_url: Annotated[str, AfterValidator(_prometheus)] | None = Field(
         default=None, description="the address of the Prometheus that scrapes the run, or null for none"
     )
+    junit: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="the path of a JUnit XML file to write, or null for none"
+    )
 
 
 class Network(Section):

@@ -143,6 +143,8 @@ def _wish(options: argparse.Namespace, build: Build, is_docker: Callable[[Scenar
     for mode in modes:
         build({"--protocol": options.protocols[0], "--detector-mode": mode})
     base: dict[str, Any] = first.to_mapping()
+    # One file for all runs would be the last one's.
+    base["output"] = {**base["output"], "junit": None}
     name = options.id or f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     runtime: Runtime = "docker" if is_docker(first) else "local"
     return plans.make(name, options.protocols, modes, seeds, runtime, base, reference=options.reference)

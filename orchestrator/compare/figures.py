@@ -85,7 +85,7 @@ def survival(comparison: Mapping[str, Any], mode: str, metric: str) -> go.Figure
             hovertemplate="%{y:.0f} % after %{x:,.0f} ms<extra>" + row["arm"] + "</extra>",
         )  # fmt: skip
     figure.update_xaxes(title="ms after the storm", rangemode="tozero")
-    figure.update_yaxes(title=f"% of runs without {metric} yet", range=[0, 105])
+    figure.update_yaxes(title="% of runs still waiting", range=[0, 105])
     figure.update_layout(height=360)
     return styled(figure)
 

@@ -23,10 +23,15 @@ _POLL_S = 0.2
 def write(plan: Plan, root: Path, state: State) -> Mapping[str, Any]:
     """Compute the comparison from the runs on the disk and write its three files; raises LabError."""
     comparison = build(plan, root, state)
-    write_atomically(root / RESULT_FILE, json.dumps(comparison, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    write_atomically(root / TABLE_FILE, table.render(comparison))
+    write_numbers(comparison, root)
     write_atomically(root / PAGE_FILE, page.render(comparison))
     return comparison
+
+
+def write_numbers(comparison: Mapping[str, Any], root: Path) -> None:
+    """Write what a comparison found, for programs and for people, without its page; raises LabError."""
+    write_atomically(root / RESULT_FILE, json.dumps(comparison, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomically(root / TABLE_FILE, table.render(comparison))
 
 
 @contextmanager

@@ -2,47 +2,37 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
+from orchestrator import report_markup as markup
 from orchestrator.compare import figures, table, words
 from orchestrator.compare.sample import MEASURES, TIMED
 from orchestrator.metrics import registry
 from orchestrator.report import PAGE_FILE
 from orchestrator.report_content import SPECIFIED
+from orchestrator.report_markup import Cell
 from orchestrator.report_words import TAGS, definition
 
-_CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": False}
-# Cells keep their width on a phone: the table scrolls.
-_STYLE = ".cells td, .cells th { overflow-wrap: normal; min-width: 8rem; } .cells tbody th { min-width: 12.5rem; }"
 _SPREADS = ("recovery_ms", "reroute_ms.first", "reconnect_ms.first", *SPECIFIED[1:])
 
 
 def render(comparison: Mapping[str, Any]) -> str:
     """The whole page; equal for equal comparisons."""
     title = f"Fail-Storm: {', '.join(comparison['arms'])} compared"
-    style = files("orchestrator").joinpath("assets", "report.css").read_text(encoding="utf-8")
     links = "".join(f'<a href="#{mode}">detector {mode}</a> · ' for mode in comparison["modes"])
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title>",
-        f"<style>{style}{_STYLE}</style>",
-        f"<script>{get_plotlyjs()}</script>",
-        "</head><body><main>",
-        _header(comparison, title),
-        f'<nav>{links}<a href="#methods">methods</a> · <a href="#runs">runs</a></nav>',
-        *(_mode(comparison, mode) for mode in comparison["modes"]),
-        _methods(),
-        _runs(comparison),
-        _settings(comparison),
-        "</main></body></html>",
-    ]
-    return "\n".join(parts) + "\n"
+    return markup.page(
+        title,
+        [
+            _header(comparison, title),
+            f'<nav>{links}<a href="#methods">methods</a> · <a href="#runs">runs</a></nav>',
+            *(_mode(comparison, mode) for mode in comparison["modes"]),
+            _methods(),
+            _runs(comparison),
+            _settings(comparison),
+        ],
+    )
 
 
 def _header(comparison: Mapping[str, Any], title: str) -> str:
@@ -86,10 +76,7 @@ def _mode(comparison: Mapping[str, Any], mode: str) -> str:
 def _section(title: str, caption: str, figure: go.Figure | None, name: str) -> str:
     drawn = '<p class="missing">No run has a number for it: see the table.</p>'
     if figure is not None:
-        height = f"{figure.layout.height}px"
-        drawn = figure.to_html(
-            full_html=False, include_plotlyjs=False, div_id=name, config=_CONFIG, default_height=height
-        )
+        drawn = markup.drawn(figure, name, f"{title}: {caption}")
     return f"<section><h2>{escape(title)}</h2><p>{escape(caption)}</p>{drawn}</section>"
 
 
@@ -98,18 +85,17 @@ def _definition(name: str) -> str:
 
 
 def _cells(comparison: Mapping[str, Any], mode: str, names: Sequence[str]) -> str:
-    """One row a metric, one column a protocol: it reads on a phone, too."""
+    """One row a metric, one column a protocol."""
     found = {(cell["metric"], cell["arm"]): cell for cell in comparison["cells"] if cell["mode"] == mode}
-    rows = []
-    for name in names:
-        unit = found[name, comparison["arms"][0]]["unit"]
-        said = "".join(f"<td>{escape(words.cell(found[name, arm]))}</td>" for arm in comparison["arms"])
-        rows.append(
-            f"<tr><th><details><summary>{name}</summary>{escape(_definition(name))}</details>"
-            f"<p>{unit}</p></th>{said}</tr>"
+    arms = comparison["arms"]
+    rows = [
+        (
+            Cell(markup.named(name, found[name, arms[0]]["unit"])),
+            *(Cell(escape(words.cell(found[name, arm]))) for arm in arms),
         )
-    head = "".join(f"<th>{escape(arm)}</th>" for arm in comparison["arms"])
-    return _scroll(f"<tr><th>metric (open for its definition)</th>{head}</tr>", rows, "cells")
+        for name in names
+    ]
+    return markup.table(("metric (open for its definition)", *arms), rows)
 
 
 def _methods() -> str:
@@ -119,12 +105,16 @@ def _methods() -> str:
 
 def _runs(comparison: Mapping[str, Any]) -> str:
     rows = [
-        f"<tr><td>{run['block']}</td><td>{_link(run)}</td>"
-        f'<td><span class="verdict {run["verdict"]}">{run["verdict"]}</span></td>'
-        f"<td>{escape(', '.join(run['tags']))}</td><td>{escape(run['excluded'] or '')}</td></tr>"
+        (
+            Cell(_link(run)),
+            Cell(str(run["block"])),
+            Cell(f'<span class="verdict {run["verdict"]}">{run["verdict"]}</span>'),
+            Cell(escape(", ".join(run["tags"]))),
+            Cell(escape(run["excluded"] or "")),
+        )
         for run in comparison["runs"]
     ]
-    head = "<tr><th>block</th><th>run</th><th>verdict</th><th>tags</th><th>excluded, because</th></tr>"
+    head = ("run", "block", "verdict", "tags", "excluded, because")
     notes = [f"{name} is missing" for name in comparison["missing"]]
     notes += [
         f"{name}: stopped before its end {times} time{'s' if times > 1 else ''}, set aside and run again"
@@ -134,7 +124,7 @@ def _runs(comparison: Mapping[str, Any]) -> str:
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
         f'<section id="runs"><h2>Runs</h2><p>In the order in which they ran: a block for each seed, in it every '
-        f"protocol and mode in an order of chance.</p>{_scroll(head, rows)}<ul>{listed}</ul></section>"
+        f"protocol and mode in an order of chance.</p>{markup.table(head, rows)}<ul>{listed}</ul></section>"
     )
 
 
@@ -159,11 +149,4 @@ def _flat(value: object) -> Iterable[tuple[str, str]]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    top = f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>" if head else ""
-    return _scroll(top, [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows])
-
-
-def _scroll(head: str, rows: Iterable[str], kind: str = "plain") -> str:
-    return (
-        f'<div class="scroll"><table class="{kind}"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    return markup.table(head, [[Cell(escape(text)) for text in row] for row in rows])

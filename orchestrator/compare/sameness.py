@@ -1,13 +1,9 @@
 """Proves from the journals that all protocols had the same tasks and the same victims."""
 
-import bz2
-import gzip
 import hashlib
 import json
-import lzma
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from orchestrator import journal
@@ -15,10 +11,6 @@ from orchestrator.compare.plan import Slot
 from orchestrator.compare.state import Finished
 from protocols.errors import LabError
 
-_SUFFIXES: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
-    {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress, ".bz2": bz2.decompress}
-)
-"""How the journals of old runs may be kept."""
 _SETTLED = ("run_start", "roster", "placement", "task")
 _STARTED = "t0"
 _OWN = ("t", "node", "inc", "ev")
@@ -48,10 +40,10 @@ def check(runs: Mapping[Slot, Finished]) -> int:
 def fingerprint(run_dir: Path) -> dict[str, str] | None:
     """What the run was given, as digests: victims, roster, placement, tasks; None without a readable journal."""
     found: dict[str, list[Any]] = {"victims": [], "roster": [], "placement": [], "task": []}
-    events = _events(run_dir)
-    if events is None:
+    path = journal.kept(run_dir, journal.CONDUCTOR_FILE) or journal.kept(run_dir)
+    if path is None:
         return None
-    for event in events:
+    for event in _settled(path):
         if event["ev"] == "run_start":
             found["victims"] = event["victims"]
         elif event["ev"] in found:
@@ -59,26 +51,10 @@ def fingerprint(run_dir: Path) -> dict[str, str] | None:
     return {what: hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest() for what, rows in found.items()}
 
 
-def _events(run_dir: Path) -> Sequence[Mapping[str, Any]] | None:
-    """The conductor's settled facts; from its own journal, or the merged one."""
-    for name in (journal.CONDUCTOR_FILE, journal.MERGED_FILE):
-        for suffix, unpack in _SUFFIXES.items():
-            path = run_dir / f"{name}{suffix}"
-            if path.exists():
-                try:
-                    return list(_settled(unpack(path.read_bytes())))
-                except (OSError, EOFError, lzma.LZMAError) as error:
-                    raise LabError(f"expected a readable journal, got {path}: {error}; restore it") from error
-    return None
-
-
-def _settled(journaled: bytes) -> Iterator[Mapping[str, Any]]:
-    for text in journaled.splitlines():
-        try:
-            event = json.loads(text)
-        except ValueError:  # torn
-            continue
-        if event.get("ev") == _STARTED:
+def _settled(path: Path) -> Iterator[Mapping[str, Any]]:
+    """What the conductor wrote of the plan, before the clock started."""
+    for event in journal.load(path):
+        if event["ev"] == _STARTED:
             return
-        if event.get("ev") in _SETTLED:
+        if event["ev"] in _SETTLED:
             yield event

@@ -32,7 +32,7 @@ def render(comparison: Mapping[str, Any]) -> str:
     for mode in comparison["modes"]:
         parts += ["", f"## Detector mode `{mode}`", "", specification(comparison, mode)]
         parts += ["### All metrics", "", *_all(comparison, mode), ""]
-        parts += [f"### Against {comparison['reference']}", "", *_tests(comparison, mode), ""]
+        parts += [f"### Against {comparison['reference']}", "", *tests(comparison, mode), ""]
     parts += ["## Methods", "", *(f"{text}\n" for text in (CELLS, PAIRS, LOG_RANK)), "## Runs", "", *_runs(comparison)]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -61,7 +61,8 @@ def _all(comparison: Mapping[str, Any], mode: str) -> Iterator[str]:
     yield words.circumstances(comparison, mode)
 
 
-def _tests(comparison: Mapping[str, Any], mode: str) -> Iterator[str]:
+def tests(comparison: Mapping[str, Any], mode: str) -> Iterator[str]:
+    """The lines of both tables of tests of one detector mode, with their circumstances below."""
     yield from _table(*pair_rows(comparison, mode))
     yield ""
     yield from _table(*log_rank_rows(comparison, mode))

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from agent.settings import KEY_VARIABLE
-from orchestrator import ports, report, run_dir, timeline
+from orchestrator import junit, ports, report, run_dir, timeline
 from orchestrator.compose import images, override, prepare
 from orchestrator.compose.engine import Engine, EngineError, find_engine
 from orchestrator.compose.screen import show
@@ -67,7 +67,9 @@ class Launch:
         code = show(self._engine)
         if code is not None:
             self._bring_home(folder, may_lack_room=code == EXIT_LAB)
-        return self._conclude(folder, code, results_dir.parent)
+        code = self._conclude(folder, code, results_dir.parent)
+        junit.write(folder.path, self._scenario.output.junit)
+        return code
 
     def _clear_the_way(self) -> None:
         """Take the old lab down, with the override that it was started with, and see that the ports are free."""

@@ -86,6 +86,15 @@ class Broadcast(Row):
 
 
 @dataclass(frozen=True)
+class BaselineCheck(Row):
+    """What of ``expect`` the baseline must keep was looked at, just before the storm."""
+
+    ev = "baseline_check"
+    bounds: tuple[tuple[str, str, float | None, bool], ...]
+    """(key of ``expect``, bound, value, whether it is kept)."""
+
+
+@dataclass(frozen=True)
 class ClockStart(Row):
     """The start instant, ``t0`` in monotonic seconds."""
 

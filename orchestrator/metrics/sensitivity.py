@@ -28,8 +28,8 @@ def recovery_variants(evidence: Evidence) -> tuple[Variant, ...]:
     """
     if not evidence.victims:
         return ()
-    found = sorted([*repairs(evidence, "warm"), *repairs(evidence, "new")], key=lambda repair: repair.t)
-    own = sorted([*found, *repairs(evidence, "self")], key=lambda repair: repair.t)
+    found = _acknowledged(evidence, "warm", "new")
+    own = _acknowledged(evidence, "warm", "new", "self")
     first = found[0].t if found else None
     return tuple(_variants(evidence, found, own, first))
 
@@ -52,6 +52,10 @@ def _variants(
     yield choice("steps that an agent does itself after all count too", own)
     for name, since in (("the last kill call", _last_call(evidence)), ("the first proof at a canary", _eof(evidence))):
         yield Variant(f"counted from {name}", None if first is None or since is None else to_ms(first - since))
+
+
+def _acknowledged(evidence: Evidence, *links: str) -> list[Repair]:
+    return sorted((made.repair for link in links for made in repairs(evidence, link)), key=lambda repair: repair.t)
 
 
 def _victim(repair: Repair) -> str:

@@ -49,6 +49,24 @@ def test_a_storm_kills_two_and_every_seed_key_is_a_number(lab: StartLab) -> None
     assert list((run.folder / "logs").glob("fail_storm_*.log"))
 
 
+def test_a_baseline_that_breaks_what_was_expected_of_it_ends_the_run(lab: StartLab) -> None:
+    """Nobody can succeed more than always: exit code 1, one line, no storm; the build server's file says it too."""
+    run = lab(
+        "--duration", "4", "--kill-fraction", "0", "--junit", "junit.xml",
+        "--set", 'expect={success.pre.rate: "> 1", success.post.rate: ">= 0", latency_ms.pre.p50: "> 0"}',
+    )  # fmt: skip
+    code, output = run.finish(60)
+    assert code == 1, output
+    lines = [line for line in output.splitlines() if line.startswith("fail-storm: ")]
+    assert lines == ["fail-storm: expected of the baseline success.pre.rate > 1, got 1.0; there was no storm"]
+    (checked,) = (event for event in run.journal() if event["ev"] == "baseline_check")
+    assert [(name, met) for name, _, _, met in checked["bounds"]] == [
+        ("success.pre.rate", False), ("latency_ms.pre.p50", True),
+    ]  # fmt: skip
+    assert run.metrics()["partial"] is True
+    assert 'failures="1" errors="1" skipped="2"' in (run.folder / "junit.xml").read_text()
+
+
 def test_the_report_is_recomputed_from_the_journal_alone(lab: StartLab) -> None:
     """After a run, deleting every result but the journals and rebuilding gives the same JSON, byte for byte."""
     run = lab("--duration", "16", "--kill-fraction", "0")

@@ -335,13 +335,14 @@ def test_the_page_needs_no_network(storm_events: Build) -> None:
 
 
 def test_the_page_explains_itself(storm_events: Build) -> None:
-    """Definitions on the numbers, the verdict with its reasons, every metric, and all five figures."""
+    """Definitions on the numbers, the verdict with its reasons, every metric, and all six figures."""
     events = [event for event in storm_events() if event["ev"] != "death"]
     page = report_html.render(_report(events))
     assert 'title="First acknowledged protocol message' in page
     assert "the kill of agent_3 has no proof of death" in page
-    assert all(f"<summary>{name}</summary>" in page for name in registry())
-    assert all(f'<div id="{name}"' in page for name in ("timeline", "goodput", "detection", "traffic", "latency"))
+    assert all(f">{name}</summary>" in page for name in registry())
+    figures = ("timeline", "goodput", "detection", "connectivity", "traffic", "latency")
+    assert all(f'<div id="{name}"' in page for name in figures)
     assert 'class="missing"' not in page
 
 
