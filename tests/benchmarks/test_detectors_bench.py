@@ -40,7 +40,7 @@ def price(**changes: object) -> Price:
     """A point of the curve."""
     point = {
         "kind": "swim", "interval_s": 1.0, "adaptive": False, "slow": False, "bound_ms": 5000.0,
-        "detection_ms": [2000.0, 2100.0], "undetected": 0, "cost_bytes_per_s": 1000.0,
+        "detection_ms": [2000.0, 2100.0], "undetected": 0, "wronged": 7, "cost_bytes_per_s": 1000.0,
     }  # fmt: skip
     return Price.model_validate(point | changes)
 
@@ -109,7 +109,7 @@ def test_tables_and_page_show_every_section() -> None:
     text = markdown(found)
     assert "| fixed | 2500 | 2000 / 2000 | 0.80 | 2000 / 2000 (1) | 2001 / 2001 (1) | 0 | 1 |" in text
     assert "| phi | all taken by another program | 20 | 0 | 0 | 1 | 1000 | 40 |" in text
-    assert "| swim | 1 s | 2 | 1000 | 2050 / 2100 | 0 | 5000 |" in text
+    assert "| swim | 1 s | 2 | 1000 | 2050 / 2100 | 0 | 5000 | 7 |" in text
     assert "<table>" in page(found)
 
 
@@ -152,6 +152,7 @@ def test_a_simulated_point(tmp_path: Path) -> None:
     found = curve.measure(curve.Point("fixed", 1.0, adaptive=False, slow=False), tmp_path, freezes=1)
     assert found.cost_bytes_per_s == pytest.approx(4 * curve.PROBE_BYTES)
     assert len(found.detection_ms) == 4
+    assert 0 < found.wronged < 100  # two losses in a row, of 3,840 probes with 5 % of losses
     assert max(found.detection_ms) <= found.bound_ms == 2500
 
 
