@@ -99,7 +99,7 @@ def _freezes(report: Report) -> Table:
         f"A frozen agent (SIGSTOP, mode probe): ms until it is held for dead, p50 / p95 (bound: p95 of the linked "
         f"pairs at most {MAX_DETECTION_RATIO:.1f} times the documented one)",
         ("detector", "documented", "linked pairs", "p95 / documented", "of them by own probes", "others, by news",
-         "never", "linked pairs"),
+         "never", "pairs"),
         tuple(rows),
     )  # fmt: skip
 
