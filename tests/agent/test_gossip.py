@@ -283,5 +283,6 @@ def test_the_doubted_refutes_as_the_accused_does() -> None:
     assert view.told([News("a", 0, alive=True, doubted_by="c")], 0, "c") == [
         Refute(1),
         Tell(News("a", 1, alive=True)),
+        Tell(News("a", 1, alive=True), "c"),
     ]
     assert view.told([News("a", 0, alive=True, doubted_by="d")], 0, "d") == [Tell(News("a", 1, alive=True), "d")]
