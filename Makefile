@@ -79,12 +79,13 @@ controls: $(VENV)/ready-dev ## 20 runs without a kill must show nothing: fills i
 same: $(VENV)/ready-dev ## a protocol compared with itself must seldom differ: fills in docs/teeth.md
 	@$(BIN)/python -m tests.teeth same --docs docs/teeth.md $(ARGS)
 
-bench: $(VENV)/ready ## adapters beside their bare SDKs, and ten storms: make bench ARGS="--protocol a2a"
-	@$(BIN)/python -m benchmarks $(ARGS); adapters=$$?; [ $$adapters -le 1 ] || exit $$adapters; \
-		$(BIN)/python -m benchmarks.storms && exit $$adapters
+bench: $(VENV)/ready ## adapters beside their bare SDKs, ten storms, the detectors: make bench ARGS="--protocol a2a"
+	@worst=0; for part in "benchmarks $(ARGS)" benchmarks.storms benchmarks.detectors; do \
+		$(BIN)/python -m $$part || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
 
-bench-full: $(VENV)/ready ## storms enough for every bound, about 15 minutes; interrupted, the same line goes on
-	@$(BIN)/python -m benchmarks.storms --repeats 32
+bench-full: $(VENV)/ready ## storms enough for every bound, then the detectors, an hour and more; interrupted, the same line goes on
+	@worst=0; for part in "benchmarks.storms --repeats 32" "benchmarks.detectors --full"; do \
+		$(BIN)/python -m $$part || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
 
 docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md, docs/faults.md and the dashboards from the code
 	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md

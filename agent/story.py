@@ -19,7 +19,7 @@ _LINES: Mapping[str, str] = MappingProxyType(
         "at_risk": "finds {peer} slow, has its shards copied",
         "suspect": "holds {peer} for dead ({mechanism})",
         "alive": "holds {peer} for alive again ({mechanism})",
-        "refute": "was held for dead, lives on as incarnation {incarnation}",
+        "refute": "was doubted or held for dead, lives on as incarnation {incarnation}",
         "adopt": "adopts the tool {tool}, which no live agent has",
         "unadopt": "gives the tool {tool} back",
         "lease_lost": "heard nothing of the orchestrator for {silent_s:g} s",

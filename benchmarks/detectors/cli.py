@@ -41,7 +41,7 @@ class Size(NamedTuple):
     priced_freezes: int
 
 
-SHORT = Size(runs=1, freezes=3, calm_s=20, loaded_s=20, priced_freezes=3)
+SHORT = Size(runs=1, freezes=2, calm_s=10, loaded_s=15, priced_freezes=3)
 FULL = Size(runs=10, freezes=4, calm_s=600, loaded_s=180, priced_freezes=16)
 
 

@@ -22,6 +22,7 @@ AROUND_MESSAGE_BYTES = 280
 """Heads of request and answer, and the receipt."""
 _QUICK_S, _SLOW_S = 0.002, 0.2
 """There and back; on the slow network an adaptive interval has something to adapt to."""
+_LOSS, _LOSSY_S = 0.05, 120.0
 _AGENTS = 8
 _CALM_S = 30.0
 _PHASE_S = 0.37
@@ -57,7 +58,7 @@ def measure(point: Point, folder: Path, freezes: int) -> Price:
     }
     lab = Lab(folder, _AGENTS, "mesh", detector)
     lab.network.one_way_s = (_SLOW_S if point.slow else _QUICK_S) / 2
-    cost, found = run_virtually(_story(lab, freezes))
+    cost, found, wronged = run_virtually(_story(lab, freezes))
     settings = DetectorSettings.model_validate(detector)
     noticed = [taken_ms for taken_ms in found if taken_ms is not None]
     return Price(
@@ -65,11 +66,12 @@ def measure(point: Point, folder: Path, freezes: int) -> Price:
         bound_ms=1000 * noticed_within_s(settings, len(lab.settings(lab.names[0]).neighbours)),
         detection_ms=noticed,
         undetected=len(found) - len(noticed),
+        wronged=wronged,
         cost_bytes_per_s=cost,
     )
 
 
-async def _story(lab: Lab, freezes: int) -> tuple[float, list[float | None]]:
+async def _story(lab: Lab, freezes: int) -> tuple[float, list[float | None], int]:
     found: list[float | None] = []
     async with lab:
         agents = await lab.alive()
@@ -81,7 +83,15 @@ async def _story(lab: Lab, freezes: int) -> tuple[float, list[float | None]]:
             victim = agents[number % _AGENTS]
             found += await _frozen_ms(lab, agents, victim)
             await asyncio.sleep(_BACK_S + _PHASE_S * number)
-    return cost, found
+        before = _by_own_probes(agents)
+        lab.network.probe_loss = _LOSS
+        await asyncio.sleep(_LOSSY_S)
+        wronged = _by_own_probes(agents) - before
+    return cost, found, wronged
+
+
+def _by_own_probes(agents: list[Agent]) -> int:
+    return sum(event["mechanism"] == "probe" for agent in agents for event in agent.events("suspect"))
 
 
 async def _frozen_ms(lab: Lab, agents: list[Agent], victim: Agent) -> list[float | None]:

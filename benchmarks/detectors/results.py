@@ -66,6 +66,8 @@ class Price(Measured):
     """Of linked survivors, over several freezes."""
     undetected: int
     """Survivors that did not notice within 25 s."""
+    wronged: int
+    """False suspicions by agents' own probes in two minutes in which 5 % of the probes get lost."""
     cost_bytes_per_s: float
     """Per agent before the freezes; probes and messages at what plain JSON takes for them."""
 

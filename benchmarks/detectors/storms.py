@@ -18,9 +18,12 @@ from protocols.errors import ConfigError, LabError
 AGENTS = 8
 _START_S = 60.0
 _END_S = 20.0
+_CONSOLE = "console.log"
 _POLL_S = 0.02
 _FULL_LENGTH = ("scenario.step_work_ms=200", "scenario.task_deadline_s=5")
 """What a run of 120 s has, whatever the length of this one."""
+_SHORTEST_S = 120
+"""Planned length of a run at least, for that deadline to fit; it is interrupted earlier."""
 _BASES = range(24_000, 32_000, 100)
 
 
@@ -43,7 +46,7 @@ class Run:
             if until():
                 return True
             if self._process.poll() is not None:
-                raise LabError(f"expected a run of {timeout_s:g} s more, it ended with {self._process.returncode}")
+                raise LabError(f"expected a run that goes on, it ended: {self._last_words()}")
             if self._clock.now() >= deadline:
                 return False
             self._never.wait(_POLL_S)
@@ -77,6 +80,10 @@ class Run:
                 self._process.kill()
                 self._process.wait()
 
+    def _last_words(self) -> str:
+        lines = (self._folder / _CONSOLE).read_text("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else f"exit code {self._process.returncode}, nothing was printed"
+
     def _follow(self) -> None:
         latest = self._folder / "results" / "latest"
         if self._tail is None and latest.exists():
@@ -98,11 +105,11 @@ def control(folder: Path, detector: Mapping[str, object], at_most_s: float, cloc
     command = [
         *(sys.executable, "-m", "orchestrator.compare.child", str(os.getpid()), "run", "--runtime", "local"),
         *("--config", str(ROOT / "config.yaml"), "--protocol", "json", "--agent-count", str(AGENTS)),
-        *("--kill-fraction", "0", "--duration", str(int(at_most_s) + 20)),
+        *("--kill-fraction", "0", "--duration", str(max(_SHORTEST_S, int(at_most_s) + 20))),
         *(word for flag in flags for word in ("--set", flag)),
     ]
     folder.mkdir(parents=True)
-    with (folder / "console.log").open("wb") as console:
+    with (folder / _CONSOLE).open("wb") as console:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command,
             cwd=folder,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from random import Random
 from typing import ClassVar
 
 from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity
@@ -33,6 +34,9 @@ class MemoryNetwork:
     identifies: bool = True
     """Whether the protocol's connect tells who answers."""
     has_probe: bool = True
+    probe_loss: float = 0.0
+    """Share of the probes that get lost, drawn by ``order``."""
+    order: Random = field(default_factory=lambda: Random(1))
     adapters: dict[str, "MemoryAdapter"] = field(default_factory=dict)
     dead: dict[str, None] = field(default_factory=dict)
     frozen: dict[str, list[Message]] = field(default_factory=dict)
@@ -124,6 +128,9 @@ class MemoryAdapter(BaseProtocolAdapter):
         if not self._network.has_probe:
             raise NotImplementedError
         self._note("probe", peer)
+        if self._network.probe_loss and self._network.order.random() < self._network.probe_loss:
+            await asyncio.sleep(self.context.timeouts.ack_s)
+            raise PeerTimeoutError(peer, "the probe got lost")
         await self._exchange(peer)
 
     async def watch(self, peer: str) -> str:

@@ -280,6 +280,17 @@ def test_phi_takes_no_pause_of_its_own_for_the_peers_silence() -> None:
     assert detector.deadline == math.inf
 
 
+def test_phi_begins_the_silence_anew_when_this_agent_slept() -> None:
+    """It was not awake to hear: that is no suspicion, and the peer has its full time once more."""
+    detector = PhiAccrual("me", constants("phi"), random.Random(1))
+    detector.due(["a"], 0.0)
+    patience_s = detector.deadline
+    assert detector.tick(3.0, starved=True) == [Excuse("a")]
+    assert detector.deadline == 3.0 + patience_s
+    assert detector.tick(detector.deadline, starved=False) == [Declare("a", "probe")]
+    assert detector.deadline == math.inf
+
+
 @pytest.mark.parametrize(
     ("wishes", "links", "healthy_s", "worst_s"),
     [

@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.membership import RESTART_STEP, Decision, Membership, News, Probe, Refute, Replace, Restore, Suspect, Tell
+from agent.membership import (
+    RESTART_STEP,
+    Decision,
+    Doubt,
+    Membership,
+    News,
+    Probe,
+    Refute,
+    Replace,
+    Restore,
+    Suspect,
+    Tell,
+    Trust,
+)
 from agent.settings import DetectorSettings
 
 PEERS = ("b", "c", "d", "e", "f")
@@ -240,3 +253,36 @@ def test_silence_of_an_earlier_incarnation_says_nothing_about_a_later_one(incarn
     view.doubted("b", "request")
     assert view.missed(routine, 0, refused=False) == view.missed(confirming, 0, refused=False) == []
     assert view.is_alive("b")
+
+
+def test_a_doubted_peer_that_answers_is_told_of_the_doubt() -> None:
+    """Here it is cleared at once; elsewhere only its own refutation does that, so it has to know."""
+    view = membership(kind="swim")
+    doubt = News("b", 0, alive=True, doubted_by="c")
+    assert view.told([doubt], 0, "c") == [Doubt("b", 0, "c"), Tell(doubt)]
+    assert view.told([doubt], 0, "d") == []
+    assert view.heard("b", 1.0, 0.9) == [Trust("b", 0), Tell(News("b", 0, alive=True, doubted_by="a"), "b")]
+    assert view.heard("b", 2.0, 1.9) == []
+
+
+def test_a_doubt_counts_only_for_the_life_that_is_known() -> None:
+    """An earlier life's is old; a later one's tells of the return first; the dead cannot be doubted."""
+    view = membership(kind="swim")
+    view.told([News("b", 2, alive=True)], 0)
+    assert view.told([News("b", 1, alive=True, doubted_by="c")], 0) == []
+    later = News("b", 3, alive=True, doubted_by="c")
+    assert view.told([later], 0) == [Tell(News("b", 3, alive=True)), Doubt("b", 3, "c"), Tell(later)]
+    view.told([News("b", 3, alive=False)], 0)
+    assert view.told([News("b", 3, alive=True, doubted_by="d")], 0) == []
+    assert membership().told([News("c", 0, alive=True, doubted_by="d")], 0) == []
+
+
+def test_the_doubted_refutes_as_the_accused_does() -> None:
+    """Under its next incarnation, before anybody holds it for dead."""
+    view = membership(kind="swim")
+    assert view.told([News("a", 0, alive=True, doubted_by="c")], 0, "c") == [
+        Refute(1),
+        Tell(News("a", 1, alive=True)),
+        Tell(News("a", 1, alive=True), "c"),
+    ]
+    assert view.told([News("a", 0, alive=True, doubted_by="d")], 0, "d") == [Tell(News("a", 1, alive=True), "d")]

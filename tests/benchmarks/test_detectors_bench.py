@@ -1,17 +1,25 @@
 """The bench of the detectors: what it reads off the journals, its bounds, its pages; it goes on where it was left."""
 
+import subprocess
+import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.cli import EXIT_BROKEN, EXIT_CONFIG, EXIT_INTERRUPTED
+from benchmarks.detectors import calm as calm_bench
 from benchmarks.detectors import cli, curve
 from benchmarks.detectors.calm import cost_bytes
 from benchmarks.detectors.freezes import detections, wronged
 from benchmarks.detectors.results import Calm, Detection, Freezes, Price, Report, broken_bounds
+from benchmarks.detectors.storms import Run
 from benchmarks.detectors.tables import markdown, page
 from orchestrator.journal import Event
+from protocols.clock import MonotonicClock
+from protocols.errors import LabError
 
 NEIGHBOURS = {"a": ["b"], "b": ["a", "c"], "c": ["b"], "d": []}
 
@@ -40,7 +48,7 @@ def price(**changes: object) -> Price:
     """A point of the curve."""
     point = {
         "kind": "swim", "interval_s": 1.0, "adaptive": False, "slow": False, "bound_ms": 5000.0,
-        "detection_ms": [2000.0, 2100.0], "undetected": 0, "cost_bytes_per_s": 1000.0,
+        "detection_ms": [2000.0, 2100.0], "undetected": 0, "wronged": 7, "cost_bytes_per_s": 1000.0,
     }  # fmt: skip
     return Price.model_validate(point | changes)
 
@@ -71,6 +79,47 @@ def test_detections_are_read_off_the_suspicions_of_the_freeze() -> None:
     assert found["a"].taken_ms == pytest.approx(2000)
     assert found["c"].taken_ms is None
     assert wronged(events, [("b", 10.0, 30.0)]) == 3
+
+
+class Scripted(Run):
+    """A run whose journals say one batch of events each time somebody looks."""
+
+    def __init__(self, batches: list[list[Event]], process: "subprocess.Popen[bytes]", folder: Path) -> None:
+        super().__init__(folder, process, MonotonicClock())
+        self._batches = iter(batches)
+
+    def _follow(self) -> None:
+        self.events += next(self._batches, [])
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_control_counts_from_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, loaded: bool) -> None:
+    """What came before all agents ran is left out; the programs that take the cores end with it."""
+    started = [{"t": 1.0, "node": f"agent_{number}", "ev": "started"} for number in range(8)]
+    counted: list[Event] = [
+        suspect(2.0, "a", "b"),
+        {"t": 2.0, "node": "a", "ev": "excused"},
+        {"t": 2.0, "node": "a", "ev": "bytes", "rows": [["client", "b", "heartbeat", 100, 60]]},
+        {"t": 2.0, "node": "orchestrator", "ev": "host", "cpu_percent": 31.0},
+    ]
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        run = Scripted([[suspect(0.5, "a", "b")], [*started], counted], process, tmp_path)
+        monkeypatch.setattr(calm_bench, "control", lambda *_: nullcontext(run))
+        children = psutil.Process().children()
+        found = calm_bench.measure("swim", tmp_path, MonotonicClock(), duration_s=0.3, loaded=loaded)
+        assert psutil.Process().children() == children
+        process.communicate(b"\n")
+    assert (found.suspicions, found.doubts, found.excused, found.cpu_percent) == (1, 0, 1, 31.0)
+    assert found.cost_bytes_per_s == pytest.approx(160 / found.duration_s / 8)
+
+
+def test_a_run_that_ends_says_its_last_words(tmp_path: Path) -> None:
+    """The bench does not wait for what cannot come."""
+    (tmp_path / "console.log").write_text("one\nno port is free\n")
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        with pytest.raises(LabError, match="it ended: no port is free"):
+            Scripted([], process, tmp_path).started()
 
 
 def test_only_what_detection_costs_is_counted_and_once() -> None:
@@ -109,7 +158,7 @@ def test_tables_and_page_show_every_section() -> None:
     text = markdown(found)
     assert "| fixed | 2500 | 2000 / 2000 | 0.80 | 2000 / 2000 (1) | 2001 / 2001 (1) | 0 | 1 |" in text
     assert "| phi | all taken by another program | 20 | 0 | 0 | 1 | 1000 | 40 |" in text
-    assert "| swim | 1 s | 2 | 1000 | 2050 / 2100 | 0 | 5000 |" in text
+    assert "| swim | 1 s | 2 | 1000 | 2050 / 2100 | 0 | 5000 | 7 |" in text
     assert "<table>" in page(found)
 
 
@@ -152,6 +201,7 @@ def test_a_simulated_point(tmp_path: Path) -> None:
     found = curve.measure(curve.Point("fixed", 1.0, adaptive=False, slow=False), tmp_path, freezes=1)
     assert found.cost_bytes_per_s == pytest.approx(4 * curve.PROBE_BYTES)
     assert len(found.detection_ms) == 4
+    assert 0 < found.wronged < 100  # two losses in a row, of 3,840 probes with 5 % of losses
     assert max(found.detection_ms) <= found.bound_ms == 2500
 
 

@@ -22,7 +22,9 @@ _json_values = st.recursive(
 _messages = st.builds(
     Message,
     message_id=_names,
-    kind=st.sampled_from(["broadcast", "echo", "hello", "request", "result", "commit", "membership"]),
+    kind=st.sampled_from(
+        ["broadcast", "echo", "hello", "request", "result", "commit", "membership", "ping-req", "ping-ack"]
+    ),
     sender=_names,
     recipient=_names,
     traffic=st.sampled_from(list(Traffic)),
