@@ -1,7 +1,7 @@
 # Fail-Storm: `make` prints this help.
 .DEFAULT_GOAL := help
 .PHONY: help run compare report example figures down engine images test teeth controls same test-pythons check bench
-.PHONY: bench-full docs lock clean
+.PHONY: bench-full truth docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -79,13 +79,19 @@ controls: $(VENV)/ready-dev ## 20 runs without a kill must show nothing: fills i
 same: $(VENV)/ready-dev ## a protocol compared with itself must seldom differ: fills in docs/teeth.md
 	@$(BIN)/python -m tests.teeth same --docs docs/teeth.md $(ARGS)
 
-bench: $(VENV)/ready ## adapters beside their bare SDKs, ten storms, the detectors: make bench ARGS="--protocol a2a"
+bench: $(VENV)/ready ## adapters beside their bare SDKs, the report, ten storms, the detectors: make bench ARGS="--protocol a2a"
 	@worst=0; for part in "benchmarks $(ARGS)" benchmarks.storms benchmarks.detectors; do \
 		$(BIN)/python -m $$part || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
 
-bench-full: $(VENV)/ready ## storms enough for every bound, then the detectors, an hour and more; interrupted, the same line goes on
-	@worst=0; for part in "benchmarks.storms --repeats 32" "benchmarks.detectors --full"; do \
+# Reports alone, on journals of up to five million lines.
+REPORTS := --calls 0 --repeats 0 --messages 0 --fragments 0 --report-lines 70000 200000 1000000 5000000
+
+bench-full: $(VENV)/ready ## storms enough for every bound, then the detectors, then long reports, an hour and more; interrupted, the same line goes on
+	@worst=0; for part in "benchmarks.storms --repeats 32" "benchmarks.detectors --full" "benchmarks $(REPORTS)"; do \
 		$(BIN)/python -m $$part || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
+
+truth: $(VENV)/ready ## journals held against packet captures of their storms (root, tshark): make truth PROTOCOL=json
+	@$(BIN)/python -m benchmarks.truth $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
 docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md, docs/faults.md and the dashboards from the code
 	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md

@@ -16,7 +16,18 @@ from benchmarks import subjects
 from benchmarks.caller import Assignment, Measurement, R, have_measured
 from benchmarks.comparison import compare, sum_up
 from benchmarks.figures import page
-from benchmarks.results import Bench, Costs, Endurance, LargeDocument, RoundTrip, Samples, Turns, broken_bounds
+from benchmarks.reporting import report
+from benchmarks.results import (
+    Bench,
+    Costs,
+    Endurance,
+    LargeDocument,
+    Reporting,
+    RoundTrip,
+    Samples,
+    Turns,
+    broken_bounds,
+)
 from benchmarks.tables import markdown, rich, tables
 from orchestrator import host
 from orchestrator.run_dir import write_atomically
@@ -28,6 +39,8 @@ _MARK = "last measured"
 _MAX_STOCK_CALLS = 200
 """Of a subject that is only shown beside: with its own store ACP needs ever longer for each call."""
 _COST_PROCESSES = 3
+REPORT_LINES = (70_000, 200_000)
+"""By default: about two minutes of 48 agents, and some three times that. Longer ones take minutes each."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,7 +89,8 @@ def fill(document: Path, measured: str, mark: str = _MARK) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(prog="python -m benchmarks", description="What the adapters cost.", allow_abbrev=False)
+    words = "What the adapters and the report cost."
+    parser = Parser(prog="python -m benchmarks", description=words, allow_abbrev=False)
     known = ", ".join(subject.name for subject in subjects.available())
     parser.add_argument("--protocol", action="append", metavar="NAME", help=f"only this one; again for more: {known}")
     parser.add_argument("--calls", type=_size, default=1000, help="round trips of each side; 0 for none (%(default)s)")
@@ -84,11 +98,17 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--repeats", type=_size, default=36, help="of each act of recovery; 0 for none (%(default)s)")
     parser.add_argument("--messages", type=_size, default=5000, help="in a row; 0 for none (%(default)s)")
     parser.add_argument("--fragments", type=_size, default=100_000, help="of a document; 0 for none (%(default)s)")
+    parser.add_argument(
+        "--report-lines", type=_size, nargs="*", metavar="LINES",
+        help="of the journals to be reported on; none for nothing (default: 70000 200000, or none with --protocol)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="draws whose turn it is (%(default)s)")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="(%(default)s)")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="put the tables between the marks in this file")
     parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing; show this bench-*.json")
     options = parser.parse_args(arguments)
+    if options.report_lines is None:
+        options.report_lines = () if options.protocol else REPORT_LINES
     options.subjects = [subjects.find(name) for name in options.protocol or ()] or list(subjects.available())
     return options
 
@@ -116,6 +136,7 @@ def _measure(options: argparse.Namespace) -> Bench:
     paid: list[Costs] = []
     endurances: list[Endurance] = []
     documents: list[LargeDocument] = []
+    reports: list[Reporting] = []
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -130,6 +151,10 @@ def _measure(options: argparse.Namespace) -> Bench:
                 paid += bench.costs()
                 endurances += bench.endurances()
                 documents += bench.documents()
+        for lines in options.report_lines:
+            bar = progress.add_task(f"report on {lines} lines", total=1.0)
+            reports.append(report(lines))
+            progress.remove_task(bar)
     return Bench(
         made_at=made_at,
         seed=options.seed,
@@ -139,6 +164,7 @@ def _measure(options: argparse.Namespace) -> Bench:
         costs=paid,
         endurances=endurances,
         documents=documents,
+        reports=reports,
     )
 
 

@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 MAX_ROUND_TRIP_RATIO = 1.10
 MAX_LATENCY_GROWTH = 1.3
 MAX_MEMORY_GROWTH = 1.10
+MAX_REPORT_BYTES = 2_000_000_000
+MAX_REPORT_CPU_S = 30.0
+"""Of a run of two minutes with 48 agents. CPU time, since what else the machine does shows in any other."""
+FULL_RUN_S = 120.0
 
 Act = Literal["first handshake", "handshake", "probe", "re-publish"]
 
@@ -155,6 +159,20 @@ class LargeDocument(Measured):
     holdings: list[Holding]
 
 
+class Reporting(Measured):
+    """What a report costs: the whole command, from the journals of all agents to the page."""
+
+    lines: int
+    agents: int
+    run_s: float
+    """Length of the run."""
+    journal_bytes: int
+    took_s: float
+    cpu_s: float
+    peak_bytes: int
+    """The most resident memory of the process."""
+
+
 class Bench(Measured):
     """One run of ``make bench``."""
 
@@ -167,6 +185,7 @@ class Bench(Measured):
     costs: list[Costs]
     endurances: list[Endurance]
     documents: list[LargeDocument] = []
+    reports: list[Reporting] = []
 
 
 def broken_bounds(bench: Bench) -> Iterator[str]:
@@ -188,6 +207,21 @@ def broken_bounds(bench: Bench) -> Iterator[str]:
                     f"{document.subject}: {holding.node} lacks {holding.missing} fragments of its shards and holds "
                     f"{holding.foreign} of others'"
                 )
+    yield from _greedy(bench.reports)
+
+
+def _greedy(reports: list[Reporting]) -> Iterator[str]:
+    for report in reports:
+        if report.peak_bytes > MAX_REPORT_BYTES:
+            yield (
+                f"a report on {report.lines} lines takes {report.peak_bytes / 1e6:.0f} MB "
+                f"(at most {MAX_REPORT_BYTES / 1e6:.0f} MB)"
+            )
+        if report.run_s <= FULL_RUN_S and report.cpu_s > MAX_REPORT_CPU_S:
+            yield (
+                f"a report on {report.run_s:g} s with {report.agents} agents takes {report.cpu_s:.0f} s "
+                f"of CPU time (at most {MAX_REPORT_CPU_S:.0f} s)"
+            )
 
 
 def _outgrown(endurance: Endurance) -> Iterator[str]:

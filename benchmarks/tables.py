@@ -9,6 +9,8 @@ from rich.table import Table as RichTable
 from benchmarks.results import (
     MAX_LATENCY_GROWTH,
     MAX_MEMORY_GROWTH,
+    MAX_REPORT_BYTES,
+    MAX_REPORT_CPU_S,
     MAX_ROUND_TRIP_RATIO,
     Bench,
     Cost,
@@ -35,6 +37,8 @@ def tables(bench: Bench) -> Iterator[Table]:
         yield _endurances(bench)
     if bench.documents:
         yield _documents(bench.documents)
+    if bench.reports:
+        yield _reports(bench)
 
 
 def rich(table: Table) -> RichTable:
@@ -160,6 +164,26 @@ def _document(document: LargeDocument) -> tuple[str, ...]:
         f"{document.lookup.p50_ms:.2f} / {document.lookup.p99_ms:.2f}",
         f"{min(counts):,} to {max(counts):,}",
         f"{sum(one.missing for one in held)}, {sum(one.foreign for one in held)}",
+    )
+
+
+def _reports(bench: Bench) -> Table:
+    return Table(
+        f"Report on a long journal, from the agents' files to the page "
+        f"(bounds: {MAX_REPORT_BYTES / 1e6:.0f} MB; {MAX_REPORT_CPU_S:.0f} s of CPU time for a run of two minutes)",
+        ("lines", "agents", "length of the run, s", "journal, MB", "time, s", "CPU time, s", "peak memory, MB"),
+        tuple(
+            (
+                f"{report.lines}",
+                f"{report.agents}",
+                f"{report.run_s:g}",
+                f"{report.journal_bytes / 1e6:.0f}",
+                f"{report.took_s:.1f}",
+                f"{report.cpu_s:.1f}",
+                f"{report.peak_bytes / 1e6:.0f}",
+            )
+            for report in bench.reports
+        ),
     )
 
 

@@ -1,6 +1,6 @@
 """The evidence of a run: its journal as typed, frozen tables, with every time counted from T0."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from agent.membership import RESTART_STEP
 from orchestrator.events import ROWS, parse, rebased
-from orchestrator.events.agents import Alive, Answer, Suspect
+from orchestrator.events.agents import Alive, Answer, Bytes, Suspect
+from orchestrator.events.compact import PackedBytes
 from orchestrator.events.conductor import (
     AgentLost,
     ClockStart,
@@ -34,7 +35,7 @@ from orchestrator.windows import Windows
 from protocols.errors import LabError
 
 Phase = Literal["warmup", "pre", "inflight", "post", "tail"]
-_Tables = Mapping[type[Row], tuple[Row, ...]]
+_Tables = Mapping[type[Row], Sequence[Row]]
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,11 @@ class Evidence:
 
         Raises LabError when ``run_start``, ``roster`` or ``t0`` is missing.
         """
-        return _assemble(*_read(events))
+        return _assemble(_read(events))
 
-    def rows(self, kind: type[RowType]) -> tuple[RowType, ...]:
+    def rows(self, kind: type[RowType]) -> Sequence[RowType]:
         """All events of one kind, ordered by time, then node."""
-        return cast("tuple[RowType, ...]", self._tables.get(kind, ()))
+        return cast("Sequence[RowType]", self._tables.get(kind, ()))
 
     @property
     def windows(self) -> Windows:
@@ -175,46 +176,54 @@ class Evidence:
         return death(self.outages, node, life)
 
 
-def _read(events: Iterable[Mapping[str, object]]) -> tuple[dict[type[Row], list[Row]], list[str]]:
-    """Validate each event; return the rows by kind, and what was malformed."""
-    tables: dict[type[Row], list[Row]] = {kind: [] for kind in ROWS.values()}
-    malformed = []
+@dataclass
+class _Read:
+    """The rows by kind as the journal has them, those about bytes apart, and what was malformed."""
+
+    rows: dict[type[Row], list[Row]] = field(default_factory=lambda: {kind: [] for kind in ROWS.values()})
+    moved: PackedBytes = field(default_factory=PackedBytes)
+    malformed: list[str] = field(default_factory=list)
+
+
+def _read(events: Iterable[Mapping[str, object]]) -> _Read:
+    """Validate each event."""
+    read = _Read()
     for event in events:
         kind = ROWS.get(str(event.get("ev")))
         if kind is None:
             continue
         try:
-            tables[kind].append(parse(event, kind))
+            row = parse(event, kind)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])
-            malformed.append(f"{kind.ev} of {event.get('node')} at {event.get('t')}: {place}: {first['msg']}")
-    return tables, malformed
+            read.malformed.append(f"{kind.ev} of {event.get('node')} at {event.get('t')}: {place}: {first['msg']}")
+            continue
+        if isinstance(row, Bytes):
+            read.moved.append(row)
+        else:
+            read.rows[kind].append(row)
+    return read
 
 
-def _only(tables: Mapping[type[Row], list[Row]], kind: type[RowType], malformed: list[str]) -> RowType:
-    rows = cast("list[RowType]", tables[kind])
+def _only(read: _Read, kind: type[RowType]) -> RowType:
+    rows = cast("list[RowType]", read.rows[kind])
     if not rows:
-        broken = next((text for text in malformed if text.startswith(f"{kind.ev} ")), "no such line")
+        broken = next((text for text in read.malformed if text.startswith(f"{kind.ev} ")), "no such line")
         raise LabError(f"expected a {kind.ev} event in the journal, got: {broken}; the run broke too early, repeat it")
     return rows[0]
 
 
-def _assemble(read: dict[type[Row], list[Row]], malformed: list[str]) -> Evidence:
-    run = _only(read, RunStart, malformed)
-    roster = _only(read, Roster, malformed)
-    t0 = _only(read, ClockStart, malformed).t0
-    calls = chain(read[KillCall], read[FaultCall])
+def _assemble(read: _Read) -> Evidence:
+    run, roster, t0 = _only(read, RunStart), _only(read, Roster), _only(read, ClockStart).t0
+    calls = chain(read.rows[KillCall], read.rows[FaultCall])
     storm_at = min((row.t for row in calls), default=t0 + run.windows.kill_at_s)
-    ends = read[RunEnd] or read[Interrupted]
+    ends = read.rows[RunEnd] or read.rows[Interrupted]
     # An orchestrator that was killed wrote no end; nobody vouches for what came after its last line.
-    last = ends[0].t if ends else max(row.t for row in chain(*read.values()) if row.node == run.node)
+    last = ends[0].t if ends else max(row.t for row in chain(*read.rows.values()) if row.node == run.node)
     end_s = round(last - storm_at, 6)
-    tables: dict[type[Row], tuple[Row, ...]] = {}
-    for kind, rows in read.items():
-        placed = (rebased(row, storm_at) for row in rows)
-        kept = (row for row in placed if row.t <= end_s or row.node == run.node)
-        tables[kind] = tuple(sorted(kept, key=lambda row: (row.t, row.node)))
+    partial = not read.rows[RunEnd]
+    tables = _placed(read, storm_at, end_s, run.node)
     outages = outages_of(
         _of(tables, KillCall),
         _of(tables, FaultCall),
@@ -229,20 +238,36 @@ def _assemble(read: dict[type[Row], list[Row]], malformed: list[str]) -> Evidenc
         t0=t0,
         storm_at=storm_at,
         end_s=end_s,
-        partial=not read[RunEnd],
+        partial=partial,
         agents=roster.agents,
         outages=MappingProxyType(outages),
         victims=tuple(member.node_id for member in roster.agents if member.node_id in struck),
         survivors=tuple(member.node_id for member in roster.agents if member.node_id not in outages),
         tasks=_tasks(tables, run.windows, round(t0 - storm_at, 6), end_s),
         suspicions=tuple(spans),
-        malformed=tuple(malformed),
+        malformed=tuple(read.malformed),
         _tables=MappingProxyType(tables),
     )
 
 
-def _of(tables: _Tables, kind: type[RowType]) -> tuple[RowType, ...]:
-    return cast("tuple[RowType, ...]", tables[kind])
+def _placed(read: _Read, storm_at: float, end_s: float, conductor: str) -> dict[type[Row], Sequence[Row]]:
+    """The tables in their order, times counted from T0; what was read is given up meanwhile, to save its room."""
+
+    def is_kept(t: float, node: str) -> bool:
+        return t <= end_s or node == conductor
+
+    tables: dict[type[Row], Sequence[Row]] = {}
+    for kind in ROWS.values():
+        placed = (rebased(row, storm_at) for row in read.rows.pop(kind))
+        tables[kind] = tuple(
+            sorted((row for row in placed if is_kept(row.t, row.node)), key=lambda row: (row.t, row.node))
+        )
+    tables[Bytes] = read.moved.placed(storm_at, is_kept)
+    return tables
+
+
+def _of(tables: _Tables, kind: type[RowType]) -> Sequence[RowType]:
+    return cast("Sequence[RowType]", tables[kind])
 
 
 def _phase(windows: Windows) -> Callable[[float], Phase]:

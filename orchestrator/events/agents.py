@@ -10,7 +10,7 @@ Cause = tuple[str, str]
 """(victim, request): what the fault broke."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LinkUp(Row):
     """``node`` has made a warm link to ``peer``."""
 
@@ -18,7 +18,7 @@ class LinkUp(Row):
     peer: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LinkDown(Row):
     """``node`` has given its link to ``peer`` up."""
 
@@ -26,7 +26,7 @@ class LinkDown(Row):
     peer: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaskStart(Row):
     """An owner begins a task."""
 
@@ -36,7 +36,7 @@ class TaskStart(Row):
     cause: Cause | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaskFailed(Row):
     """An owner gives a task up."""
 
@@ -44,7 +44,7 @@ class TaskFailed(Row):
     task: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer(Row):
     """An owner commits an answer."""
 
@@ -54,7 +54,7 @@ class Answer(Row):
     evidence: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request(Row):
     """One attempt to have a step done."""
 
@@ -65,7 +65,7 @@ class Request(Row):
     peer: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Repair(Row):
     """A message with a cause was acknowledged."""
 
@@ -76,7 +76,7 @@ class Repair(Row):
     link: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepStart(Row):
     """A worker begins a step."""
 
@@ -86,7 +86,7 @@ class StepStart(Row):
     req: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepDone(Row):
     """A worker ended a step."""
 
@@ -97,7 +97,7 @@ class StepDone(Row):
     ok: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Suspect(Row):
     """From now on ``node`` holds ``peer`` for dead."""
 
@@ -106,7 +106,7 @@ class Suspect(Row):
     mechanism: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Alive(Row):
     """From now on ``node`` holds ``peer`` for alive again."""
 
@@ -116,7 +116,7 @@ class Alive(Row):
     """Under which incarnation it is back."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Adopt(Row):
     """``node`` stands in for a tool that no live agent has."""
 
@@ -124,7 +124,7 @@ class Adopt(Row):
     tool: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unadopt(Row):
     """``node`` gives the tool back."""
 
@@ -132,7 +132,7 @@ class Unadopt(Row):
     tool: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModelCall(Row):
     """A step was, or was to be, reasoned by a language model."""
 
@@ -158,7 +158,7 @@ class Traffic(NamedTuple):
     received: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bytes(Row):
     """The rows of one 0.1 s, which ends at ``t``."""
 
@@ -166,7 +166,7 @@ class Bytes(Row):
     rows: tuple[Traffic, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejected(Row):
     """What the protocol port refused since the last such line, by reason."""
 
@@ -174,7 +174,7 @@ class Rejected(Row):
     reasons: Mapping[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LoopLag(Row):
     """How late the event loop was, over the last second."""
 

@@ -8,7 +8,7 @@ from orchestrator.windows import Windows
 from orchestrator.workload.document import Grader
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunStart(Row):
     """The conductor begins; everything that was settled before the run."""
 
@@ -25,7 +25,7 @@ class RunStart(Row):
     versions: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """One agent of the roster."""
 
@@ -34,7 +34,7 @@ class Member:
     neighbours: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Roster(Row):
     """All agents, in the order of their numbers."""
 
@@ -42,7 +42,7 @@ class Roster(Row):
     agents: tuple[Member, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placement(Row):
     """Who holds each shard."""
 
@@ -50,7 +50,7 @@ class Placement(Row):
     holders: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scheduled(Row):
     """A task of the schedule, with its answer key."""
 
@@ -69,7 +69,7 @@ class Scheduled(Row):
     """The fragments whose text holds the answer; None where nobody has looked, or the answer is no span."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EdgeCheck(Row):
     """Whether each topology edge delivered and answered a message before the start."""
 
@@ -77,7 +77,7 @@ class EdgeCheck(Row):
     failed: tuple[tuple[str, str, str], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Broadcast(Row):
     """All agents have the document."""
 
@@ -85,7 +85,7 @@ class Broadcast(Row):
     ms: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BaselineCheck(Row):
     """What of ``expect`` the baseline must keep was looked at, just before the storm."""
 
@@ -94,7 +94,7 @@ class BaselineCheck(Row):
     """(key of ``expect``, bound, value, whether it is kept)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClockStart(Row):
     """The start instant, ``t0`` in monotonic seconds."""
 
@@ -102,7 +102,7 @@ class ClockStart(Row):
     t0: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KillCall(Row):
     """Just before the kill is sent."""
 
@@ -111,7 +111,7 @@ class KillCall(Row):
     wave: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FaultCall(Row):
     """Just before a victim is hurt by another fault than the kill."""
 
@@ -122,7 +122,7 @@ class FaultCall(Row):
     wave: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FaultDone(Row):
     """Proof that it landed."""
 
@@ -131,7 +131,7 @@ class FaultDone(Row):
     fault: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Abort(Row):
     """The storm was called off."""
 
@@ -139,7 +139,7 @@ class Abort(Row):
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CanaryEof(Row):
     """The victim's canary connection broke."""
 
@@ -147,7 +147,7 @@ class CanaryEof(Row):
     victim: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Death(Row):
     """Proof that the victim ended."""
 
@@ -156,7 +156,7 @@ class Death(Row):
     signal: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FaultFailed(Row):
     """The fault did not land."""
 
@@ -165,7 +165,7 @@ class FaultFailed(Row):
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HealCall(Row):
     """The victim is being restarted, thawed, or put back."""
 
@@ -175,7 +175,7 @@ class HealCall(Row):
     """None for the kill."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HealDone(Row):
     """The restarted victim serves again, or the fault is undone."""
 
@@ -185,7 +185,7 @@ class HealDone(Row):
     """None for the kill."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AgentLost(Row):
     """An agent ended that nobody killed."""
 
@@ -194,7 +194,7 @@ class AgentLost(Row):
     status: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HostLoad(Row):
     """The CPU use of the whole machine over the last second."""
 
@@ -202,14 +202,14 @@ class HostLoad(Row):
     cpu_percent: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunEnd(Row):
     """The planned end was reached."""
 
     ev = "run_end"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Interrupted(Row):
     """The run ended early."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """The fields of every event."""
 

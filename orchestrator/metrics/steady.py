@@ -75,8 +75,13 @@ def _passing(evidence: Evidence, seen: Arrivals, bars: Bars) -> np.typing.NDArra
 def _p95(seen: Arrivals, n: np.typing.NDArray[np.int64]) -> Floats:
     """The p95 latency of the n tasks from each arrival on; infinite when none of them was answered."""
     latencies = [task.latency_s for task in seen.tasks]
-    windows = ([s for s in latencies[i : i + count] if s is not None] for i, count in enumerate(n.tolist()))
-    return np.array([quantile(window, 0.95) if window else np.inf for window in windows], dtype=np.float64)
+    answered = np.array([latency for latency in latencies if latency is not None], dtype=np.float64)
+    # Where the answered among the first i tasks end, so that a window is a slice of them and needs no copy.
+    ends = np.cumsum([0, *(latency is not None for latency in latencies)])
+    first = np.arange(len(latencies))
+    bounds = zip(ends[first].tolist(), ends[first + n].tolist(), strict=True)
+    found = (np.quantile(answered[low:high], 0.95) if low < high else np.inf for low, high in bounds)
+    return np.array([float(p95) for p95 in found], dtype=np.float64)
 
 
 def _before_storm(evidence: Evidence) -> str | None:

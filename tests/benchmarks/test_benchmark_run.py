@@ -10,7 +10,8 @@ from benchmarks import subjects
 from benchmarks.caller import Assignment, have_measured
 from benchmarks.cli import EXIT_BROKEN, EXIT_CONFIG, main
 from benchmarks.ends import CALLER, PEER, ends
-from benchmarks.results import Bench, Growth, Turns, broken_bounds
+from benchmarks.reporting import report
+from benchmarks.results import Bench, Growth, Reporting, Turns, broken_bounds
 from protocols.errors import LabError
 from protocols.message import Message, Traffic
 from protocols.wire import ByteCounter, classify, counting_loop
@@ -104,6 +105,30 @@ def test_an_agent_with_other_fragments_than_its_own_breaks_a_bound(change: dict[
     wrong = [sound.holdings[0], sound.holdings[1].model_copy(update=change)]
     (complaint,) = broken_bounds(bench().model_copy(update={"documents": [large_document(holdings=wrong)]}))
     assert complaint.startswith("json: agent_2 lacks")
+
+
+def test_report_that_takes_too_much_is_named() -> None:
+    """More than 2 GB at any length; more than 30 s of CPU time for a run of two minutes."""
+    sound = Reporting(
+        lines=70_000, agents=48, run_s=120.0, journal_bytes=10**7, took_s=99.0, cpu_s=9.0, peak_bytes=3 * 10**8
+    )
+    greedy = sound.model_copy(update={"lines": 5_000_000, "run_s": 8592.0, "cpu_s": 600.0, "peak_bytes": 21 * 10**8})
+    slow = sound.model_copy(update={"cpu_s": 31.0})
+    assert list(broken_bounds(bench().model_copy(update={"reports": [sound]}))) == []
+    assert list(broken_bounds(bench().model_copy(update={"reports": [greedy, slow]}))) == [
+        "a report on 5000000 lines takes 2100 MB (at most 2000 MB)",
+        "a report on 120 s with 48 agents takes 31 s of CPU time (at most 30 s)",
+    ]
+
+
+def test_report_is_measured_as_a_whole() -> None:
+    """A real report, of the shortest journal: its time, and the memory of its own process."""
+    found = report(1)
+    assert (found.agents, found.run_s) == (48, 24.0)
+    assert found.lines > 10_000
+    assert found.journal_bytes > 10**6
+    assert found.took_s > 0 < found.cpu_s
+    assert 5 * 10**7 < found.peak_bytes < 10**9
 
 
 def test_kept_bounds_are_exit_code_0(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,12 @@ def _free_block() -> range:
 
 
 @pytest.fixture
+def port_block() -> range:
+    """200 ports of which a test may use any."""
+    return _free_block()
+
+
+@pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
     """Starts the lab with these flags; whatever is still there after the test is ended, by id."""
     started: list[Lab] = []

@@ -1,0 +1,1 @@
+"""Whether the journal tells the truth: its bytes and times beside an independent capture of the same storm."""

@@ -1,0 +1,181 @@
+"""What the check found, as it stands in ``results/truth-<date>.json``, and the bounds it must keep."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from benchmarks.results import Measured
+from orchestrator.metrics.definition import quantile
+
+MAX_BYTES_OFF = 0.005
+MAX_MEDIAN_GAP_MS = 2.0
+
+
+class NodeBytes(Measured):
+    """Payload bytes, sent and received, at one agent's protocol connections until its kill or the run's end.
+
+    Its journal tells of them every 0.1 s: both sides go as far as its last line before, and what passed between that
+    line and the kill or the end is ``untold``.
+    """
+
+    node: str
+    is_victim: bool
+    journal_sent: int
+    journal_received: int
+    wire_sent: int
+    wire_received: int
+    untold: int
+
+    @property
+    def off(self) -> float:
+        """The journal's error, as a share of what the wire carried."""
+        return _share(self.journal_sent + self.journal_received, self.wire_sent + self.wire_received)
+
+
+class WindowBytes(Measured):
+    """``bytes_reconnect``, which the journal can tell to a line's end, beside the wire in the same window.
+
+    ``early`` are bytes from before T0 that stand in lines which end after it, ``late`` bytes from before the window's
+    end in lines which end after that: ``wire`` + ``early`` - ``late`` is what a faultless journal reports.
+    """
+
+    journal: int
+    wire: int
+    early: int
+    late: int
+
+    @property
+    def off(self) -> float:
+        """The journal's error in what it can tell."""
+        return _share(self.journal, self.wire + self.early - self.late)
+
+    @property
+    def off_window(self) -> float:
+        """Its difference from the wire in the exact window."""
+        return _share(self.journal, self.wire)
+
+
+class VictimTimes(Measured):
+    """How one death was seen, ms after its kill call; None for what was not seen."""
+
+    victim: str
+    first_end_ms: float | None
+    """The first FIN or RST of any of its connections, in the capture."""
+    canary_end_ms: float | None
+    """That of the lab's canary connection, in the capture."""
+    canary_eof_ms: float | None
+    death_ms: float | None
+
+    def is_in_order(self, error_ms: float) -> bool:
+        """Kill call, first FIN or RST, EOF at the canary, proof of death; packets may be off by ``error_ms``."""
+        seen = (self.first_end_ms, self.canary_end_ms, self.canary_eof_ms, self.death_ms)
+        if None in seen:
+            return False
+        first, canary, eof, death = (ms for ms in seen if ms is not None)
+        return -error_ms <= first <= canary <= eof + error_ms and eof <= death
+
+
+class Gap(Measured):
+    """One detection by a watched connection.
+
+    ``gap_ms`` counts from the first FIN or RST that the victim sent to the observer; ``after_last_ms`` from the
+    last one before the suspicion, which answered the probe that confirmed it.
+    """
+
+    observer: str
+    victim: str
+    mechanism: str
+    gap_ms: float
+    after_last_ms: float
+    lag_ms: float
+    """By how much the observer's event loop was late at most in that second, as it journaled."""
+
+
+class Truth(Measured):
+    """One captured storm."""
+
+    protocol: str
+    mode: str
+    run_id: str
+    duration_s: float
+    starved: bool
+    """The host was too busy in the baseline for times that belong in a table."""
+    packets: int
+    dropped: int
+    repeated: int
+    """Bytes that were sent again; counted once."""
+    missing: int
+    """Bytes that others follow, but that are not in the capture."""
+    connections: int
+    unowned: int
+    """Connections that opened and closed between two looks at the socket table ..."""
+    unowned_bytes: int
+    """... and their payload, which is in no agent's own share as a client."""
+    clock_error_ms: float
+    nodes: list[NodeBytes]
+    window: WindowBytes
+    victims: list[VictimTimes]
+    gaps: list[Gap]
+    others: int
+    """Detections of victims by survivors in another way (gossip, a failed request, a probe)."""
+
+
+class Check(Measured):
+    """One run of ``make truth``."""
+
+    made_at: datetime
+    host: dict[str, JsonValue]
+    storms: list[Truth]
+
+
+def broken_bounds(check: Check) -> Iterator[str]:
+    """A few words on each bound that does not hold."""
+    for storm in check.storms:
+        for words in _broken(storm):
+            yield f"{storm.protocol} ({storm.mode}): {words}"
+
+
+def _broken(storm: Truth) -> Iterator[str]:
+    if storm.dropped or storm.missing:
+        yield f"the capture lost {storm.dropped} packets and {storm.missing} bytes, so it proves nothing; repeat it"
+    for node in storm.nodes:
+        if abs(node.off) > MAX_BYTES_OFF:
+            yield f"{node.node} counted {node.off:+.2%} beside the wire (at most {MAX_BYTES_OFF:.1%})"
+    if abs(storm.window.off) > MAX_BYTES_OFF:
+        yield f"bytes_reconnect is {storm.window.off:+.2%} off the wire (at most {MAX_BYTES_OFF:.1%})"
+    for victim in storm.victims:
+        if not victim.is_in_order(storm.clock_error_ms):
+            yield f"the death of {victim.victim} was not seen in its order: {_order(victim)}"
+    if storm.gaps and not storm.starved:
+        yield from _late(storm)
+
+
+def _late(storm: Truth) -> Iterator[str]:
+    median_ms, p95_ms, lag_ms = gap_summary(storm.gaps)
+    if median_ms > MAX_MEDIAN_GAP_MS:
+        yield f"watched connections told after {median_ms:.2f} ms (median; at most {MAX_MEDIAN_GAP_MS:g} ms)"
+    if p95_ms > lag_ms:
+        yield f"the p95 of these gaps is {p95_ms:.2f} ms, more than the {lag_ms:.2f} ms of recorded loop lag"
+
+
+def _order(victim: VictimTimes) -> str:
+    named = {
+        "first FIN or RST": victim.first_end_ms,
+        "canary's": victim.canary_end_ms,
+        "EOF": victim.canary_eof_ms,
+        "proof of death": victim.death_ms,
+    }
+    return ", ".join(f"{name} {'never' if ms is None else f'{ms:.2f} ms'}" for name, ms in named.items())
+
+
+def gap_summary(gaps: list[Gap]) -> tuple[float, float, float]:
+    """Median and p95 of the gaps, and the most loop lag that any of these observers recorded meanwhile; ms."""
+    found = [gap.gap_ms for gap in gaps]
+    return quantile(found, 0.5), quantile(found, 0.95), max(gap.lag_ms for gap in gaps)
+
+
+def _share(told: int, true: int) -> float:
+    if not true:
+        return 0.0 if not told else float("inf")
+    return (told - true) / true

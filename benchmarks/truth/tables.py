@@ -1,0 +1,100 @@
+"""The tables of one check, for a terminal and for a Markdown file."""
+
+from collections.abc import Iterator
+
+from benchmarks.tables import Table, as_markdown
+from benchmarks.truth.results import MAX_BYTES_OFF, MAX_MEDIAN_GAP_MS, Check, Truth, VictimTimes, gap_summary
+
+
+def tables(check: Check) -> Iterator[Table]:
+    """Bytes, deaths, detections."""
+    yield _bytes(check)
+    yield _deaths(check)
+    yield _detections(check)
+
+
+def markdown(check: Check) -> str:
+    """All tables, with what they hold for; ends in a newline."""
+    durations = ", ".join(sorted({f"{storm.duration_s:g} s" for storm in check.storms}))
+    cores, python = check.host["cpu_count"], check.host["python"]
+    where = f"Measured on {check.made_at:%d %b %Y} on a host of {cores} cores, Python {python}"
+    parts = [f"{where}; storms of {durations}, one each."]
+    return "\n\n".join([*parts, *map(as_markdown, tables(check))]) + "\n"
+
+
+def _name(storm: Truth) -> str:
+    return f"{storm.protocol} ({storm.mode})" + (" starved" if storm.starved else "")
+
+
+def _bytes(check: Check) -> Table:
+    return Table(
+        f"Payload bytes, journal beside wire (bound: {MAX_BYTES_OFF:.1%} for each agent and for the recovery window)",
+        (
+            "storm", "packets (dropped)", "sent again", "worst agent", "all agents", "untold",
+            "bytes_reconnect", "wire, told by its lines", "off", "wire, exact window", "off",
+        ),
+        tuple(_bytes_row(storm) for storm in check.storms),
+    )  # fmt: skip
+
+
+def _bytes_row(storm: Truth) -> tuple[str, ...]:
+    worst = max(storm.nodes, key=lambda node: abs(node.off))
+    told = sum(node.journal_sent + node.journal_received for node in storm.nodes)
+    true = sum(node.wire_sent + node.wire_received for node in storm.nodes)
+    window = storm.window
+    return (
+        _name(storm),
+        f"{storm.packets} ({storm.dropped})",
+        f"{storm.repeated}",
+        f"{worst.node} {worst.off:+.3%}",
+        f"{told} / {true}",
+        f"{sum(node.untold for node in storm.nodes)}",
+        f"{window.journal}",
+        f"{window.wire + window.early - window.late}",
+        f"{window.off:+.3%}",
+        f"{window.wire}",
+        f"{window.off_window:+.3%}",
+    )
+
+
+def _deaths(check: Check) -> Table:
+    return Table(
+        "Deaths, ms after the kill call: packets on the journal's clock",
+        (
+            "storm",
+            "victim",
+            "first FIN or RST",
+            "canary's FIN or RST",
+            "EOF at the canary",
+            "proof of death",
+            "clock ±",
+        ),
+        tuple(
+            (_name(storm), victim.victim, *_times(victim), f"{storm.clock_error_ms:.3f}")
+            for storm in check.storms
+            for victim in storm.victims
+        ),
+    )
+
+
+def _times(victim: VictimTimes) -> Iterator[str]:
+    for ms in (victim.first_end_ms, victim.canary_end_ms, victim.canary_eof_ms, victim.death_ms):
+        yield "never" if ms is None else f"{ms:.2f}"
+
+
+def _detections(check: Check) -> Table:
+    return Table(
+        f"Detection by a watched connection: ms from the victim's first FIN or RST to the observer's suspicion "
+        f"(bounds: median {MAX_MEDIAN_GAP_MS:g} ms, p95 the recorded loop lag; not judged where starved)",
+        ("storm", "n", "median", "p95", "recorded loop lag", "from the last FIN or RST, median", "detected otherwise"),
+        tuple(_detection_row(storm) for storm in check.storms),
+    )
+
+
+def _detection_row(storm: Truth) -> tuple[str, ...]:
+    if not storm.gaps:
+        return (_name(storm), "0", "-", "-", "-", "-", f"{storm.others}")
+    median_ms, p95_ms, lag_ms = gap_summary(storm.gaps)
+    last = sorted(gap.after_last_ms for gap in storm.gaps)[len(storm.gaps) // 2]
+    numbers = (median_ms, p95_ms, lag_ms, last)
+    return (_name(storm), f"{len(storm.gaps)}", *(f"{ms:.2f}" for ms in numbers), f"{storm.others}")

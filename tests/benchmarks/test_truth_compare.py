@@ -1,0 +1,145 @@
+"""A journal beside the wire: an honest one passes, one that lies about bytes or times does not."""
+
+from typing import Any
+
+import pytest
+
+from benchmarks.truth.results import VictimTimes, WindowBytes
+from orchestrator.journal import Event
+
+from .wire_storm import OFFSET_S, VICTIM, broken, journal, packet, packets, sightings, truth
+
+
+def _but(ev: str, **changes: Any) -> list[Event]:
+    """The journal, with these fields of such a line changed."""
+    return [dict(event) | changes if event["ev"] == ev else event for event in journal()]
+
+
+def test_honest_journal_agrees_to_the_byte() -> None:
+    """Every agent, the recovery window, the order of the death, and the detection on the watched connection."""
+    found = truth()
+    assert broken(found) == []
+    assert {node.node: (node.journal_sent, node.wire_sent, node.journal_received, node.wire_received)
+            for node in found.nodes} == {
+        "agent_1": (3910, 3910, 8230, 8230),
+        "agent_2": (7330, 7330, 3110, 3110),
+        "agent_3": (860, 860, 650, 650),
+        VICTIM: (1350, 1350, 1360, 1360),
+    }  # fmt: skip
+    assert found.window == WindowBytes(journal=6510, wire=6040, early=510, late=40)
+    assert (found.window.off, round(found.window.off_window, 4)) == (0, 0.0778)
+    assert found.victims == [
+        VictimTimes(victim=VICTIM, first_end_ms=3.0, canary_end_ms=5.0, canary_eof_ms=6.0, death_ms=7.0)
+    ]
+    (gap,) = found.gaps
+    assert (gap.observer, gap.gap_ms, gap.after_last_ms, gap.lag_ms, found.others) == ("agent_1", 1.5, 0.7, 2.5, 1)
+    assert (found.unowned, found.unowned_bytes, found.connections) == (0, 0, 7)
+
+
+@pytest.mark.parametrize("told", [0.98, 1.02])
+def test_counter_that_lies_by_two_percent_is_caught(told: float) -> None:
+    """At every agent, and in the recovery window."""
+    words = broken(truth(journal(told)))
+    assert [part for part in words if "bytes_reconnect" in part]
+    assert len([part for part in words if "beside the wire" in part]) == 4
+
+
+def test_one_agent_that_lies_is_named() -> None:
+    """The others are not."""
+    lying = [
+        dict(event) | {"rows": [[*row[:3], round(row[3] * 0.98), row[4]] for row in event["rows"]]}  # type: ignore[attr-defined]
+        if event["ev"] == "bytes" and event["node"] == "agent_2"
+        else event
+        for event in journal()
+    ]
+    (words,) = broken(truth(lying))
+    assert words.startswith("json (tcp): agent_2 counted -1.4")
+
+
+def test_what_was_sent_again_counts_once() -> None:
+    """A retransmission is no reason for a difference."""
+    again = [*packets(), packet(106.0, 40001, 9002, 1001, 1000)]
+    found = truth(seen=again)
+    assert (found.repeated, broken(found)) == (1000, [])
+
+
+def test_capture_with_holes_proves_nothing() -> None:
+    """Packets that the kernel dropped, or bytes that others follow, are a reason of their own."""
+    assert any("lost 3 packets" in words for words in broken(truth(dropped=3)))
+    lost = [one for one in packets() if one.size != 100]
+    assert any("lost 0 packets and 100 bytes" in words for words in broken(truth(seen=lost)))
+
+
+def test_client_whose_port_nobody_knows_is_told() -> None:
+    """Its bytes are then missing in its agent's share, which breaks the bound instead of passing in silence."""
+    known = {port: seen for port, seen in sightings().items() if port != 40001}
+    found = truth(sightings=known)
+    assert (found.unowned, found.unowned_bytes) == (1, 10_440)
+    assert any("agent_1 counted" in words for words in broken(found))
+
+
+def test_what_a_victim_had_no_time_to_write_is_no_lie() -> None:
+    """It is told as untold; the same silence of a survivor is a lie."""
+    unsaid = [*packets(), packet(109.95, 40002, 9004, 1501, 400)]
+    (victim,) = (node for node in truth(seen=unsaid).nodes if node.node == VICTIM)
+    assert (victim.untold, victim.off) == (400, 0)
+    assert [words for words in broken(truth(seen=unsaid)) if "agent_1 counted" in words]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ("kill_call", {"t": 110.0035}),  # a FIN before the kill
+        ("canary_eof", {"t": 110.0045}),  # an EOF before its own FIN
+        ("death", {"t": 110.0055}),  # proven before the canary broke
+    ],
+)
+def test_death_out_of_its_order_is_caught(changed: str, words: dict[str, float]) -> None:
+    """Kill call, first FIN or RST, EOF at the canary, proof of death."""
+    assert any("was not seen in its order" in said for said in broken(truth(_but(changed, **words))))
+
+
+def test_death_without_a_packet_is_caught() -> None:
+    """The canary's own end must be in the capture."""
+    silent = [one for one in packets() if one.source != 9104 or one.unix_s < 105 + OFFSET_S]
+    assert any("canary's never" in said for said in broken(truth(seen=silent)))
+
+
+def test_late_detection_breaks_both_bounds() -> None:
+    """More than 2 ms in the median, and more than the loop lag in the p95; a starved host is not judged."""
+    late = [
+        dict(event) | {"t": 110.0075} if event["ev"] == "suspect" and event["node"] == "agent_1" else event
+        for event in journal()
+    ]
+    found = truth(late)
+    assert [words.partition(": ")[2][:30] for words in broken(found)] == [
+        "watched connections told after",
+        "the p95 of these gaps is 3.50 ",
+    ]
+    assert broken(found.model_copy(update={"starved": True})) == []
+
+
+def test_gap_counts_from_the_end_of_that_very_pair() -> None:
+    """What the victim's other connections did is not the observer's business."""
+    earlier = [*packets(), packet(110.001, 9004, 49999, 1, flags=0x11)]
+    assert truth(seen=sorted(earlier, key=lambda one: one.unix_s)).gaps[0].gap_ms == 1.5
+
+
+@pytest.mark.parametrize("silent", ["agent_2", VICTIM])
+def test_agent_that_falls_silent_is_caught(silent: str) -> None:
+    """Its last line is no excuse for what it did not tell, neither a survivor's nor a victim's."""
+    shorter = [line for line in journal() if not (line["ev"] == "bytes" and line["node"] == silent and line["t"] > 109)]  # type: ignore[operator]
+    assert [words for words in broken(truth(shorter)) if f"{silent} counted -" in words]
+
+
+def test_what_is_said_while_hanging_up_is_not_compared() -> None:
+    """Both sides go to the agent's last line before the end of the run; what it had no time to write is untold."""
+
+    def last(t: float, sent: int) -> dict[str, Any]:
+        return {"t": t, "node": "agent_1", "inc": 0, "ev": "bytes", "rows": [["client", "agent_2", "task", sent, 0]]}
+
+    farewell = [(119.85, 4111, 7), (119.98, 4118, 3), (120.06, 4121, 900)]
+    seen = [*packets(), *(packet(at_s, 40001, 9002, sequence, size) for at_s, sequence, size in farewell)]
+    found = {node.node: node for node in truth([*journal(), last(119.9, 7), last(120.05, 3)], seen).nodes}
+    assert (found["agent_1"].journal_sent, found["agent_1"].wire_sent, found["agent_1"].untold) == (3917, 3917, 3)
+    assert found["agent_2"].wire_received == 3110 + 7 + 3
