@@ -70,7 +70,7 @@ def parse(lines: Iterable[str], servers: Collection[int]) -> dict[int, list[Sigh
         closes = seen["old"] != "TCP_SYN_SENT"
         # Of a process that has not been switched since the trace began the kernel names the thread alone: its only one.
         pid = int(seen["pid"] if seen["pid"].isdecimal() else seen["thread"])
-        found.setdefault(int(seen["port"]), []).append(Sighting(float(seen["at_s"]), pid, closes))
+        found.setdefault(int(seen["port"]), []).append(Sighting(float(seen["at_s"]), pid, int(seen["server"]), closes))
     return found
 
 

@@ -25,6 +25,8 @@ class Sighting(NamedTuple):
 
     at_s: float
     pid: int
+    server: int
+    """The port at the other end: two processes may use one client port, to different servers."""
     closes: bool
     """It was a close, which only its owner does."""
 

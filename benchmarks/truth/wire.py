@@ -68,7 +68,8 @@ def seen(
         _placed(flow.ended_unix_s, offset) for flow in (connection.upward, connection.downward)
     )
     over_s = (client_end_s if client_end_s is not None else inf) + _LATE_S
-    pid = owner(sightings.get(connection.client_port, ()), began_s - _EARLY_S, over_s, nodes)
+    of_both = [one for one in sightings.get(connection.client_port, ()) if one.server == connection.server_port]
+    pid = owner(of_both, began_s - _EARLY_S, over_s, nodes)
     server = ports[connection.server_port]
     return Seen(
         client=nodes.get(pid) if pid is not None else None,

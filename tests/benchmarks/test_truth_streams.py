@@ -109,8 +109,8 @@ def test_trace_names_the_owner_of_a_port() -> None:
     ]
     found = owners.parse(lines, {9001})
     assert found == {
-        40001: [Sighting(5.25, 77, closes=False), Sighting(6.5, 88, closes=True)],
-        40003: [Sighting(6.75, 77, closes=False)],
+        40001: [Sighting(5.25, 77, 9001, closes=False), Sighting(6.5, 88, 9001, closes=True)],
+        40003: [Sighting(6.75, 77, 9001, closes=False)],
     }
     assert owners.owner(found[40001], 5.0, 7.0, {77, 88}) == 88
     assert owners.owner(found[40001], 5.0, 6.0, {77, 88}) == 77

@@ -74,10 +74,12 @@ def packets() -> list[Packet]:
 
 def sightings() -> dict[int, list[Sighting]]:
     """Whose the client ports are."""
-    return {40001: [Sighting(101.0, 11, closes=False)], 40002: [Sighting(101.0, 11, closes=False)],
-            40003: [Sighting(101.0, 14, closes=False)], 40004: [Sighting(101.0, 10, closes=False)],
-            40005: [Sighting(101.0, 10, closes=False)], 40006: [Sighting(101.0, 14, closes=False)],
-            40007: [Sighting(101.0, 10, closes=False)]}  # fmt: skip
+    owned = {40001: (11, 9002), 40002: (11, 9004), 40003: (14, 9003), 40004: (10, 9104), 40005: (10, 9001),
+             40006: (14, 9001), 40007: (10, 9104)}  # fmt: skip
+    seen = {port: [Sighting(101.0, pid, server, closes=False)] for port, (pid, server) in owned.items()}
+    # Another process dials another server from the same port meanwhile.
+    seen[40001].insert(0, Sighting(101.0, 13, 9004, closes=True))
+    return seen
 
 
 def journal(told: float = 1.0) -> list[Event]:
