@@ -53,7 +53,7 @@ images: ## get the images of the container lab, without a registry too (Debian, 
 	@docker/images.sh
 
 test: $(VENV)/ready-dev ## all tests, real storms included; those in containers where an engine answers
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests/containers tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-pythons: $(VENV)/ready-dev ## the protocols' tests on other Pythons: make test-pythons PYTHONS="python3.12 python3.13"
 	@status=0; for python in $(PYTHONS); do \

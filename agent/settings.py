@@ -154,7 +154,7 @@ class RecoverySettings(_Frozen):
     """Pay for everything that is tried again out of a token bucket, so that retries cannot outgrow the work."""
     batch: bool = False
     """Repair what many deaths at once have broken in one pass."""
-    replicate: bool = True
+    replicate: bool = False
     """Copy shards that have too few live holders, and what a restarted agent has lost."""
     replicate_bytes_per_s: float = Field(1_000_000, gt=0)
     """At most so much does one agent fetch."""

@@ -91,11 +91,14 @@ lines around `Reversible` (`chaos/reversible.py`), which records what the metric
 ```python
 \"\"\"Freeze: the process stops between two instructions.\"\"\"
 
+
 async def _strike(target: Target, blow: Blow) -> None:
-    await target.pause(blow.victim)          # returns when it is proven
+    await target.pause(blow.victim)  # returns when it is proven
+
 
 async def _relieve(target: Target, victim: str) -> None:
     await target.resume(victim)
+
 
 FAULT: Fault = Reversible("pause", needs="pause", effect="silences", strike=_strike, relieve=_relieve)
 ```

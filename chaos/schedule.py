@@ -71,6 +71,21 @@ def timed(strikes: Iterable[Strike]) -> tuple[Order, ...]:
     return tuple(sorted(orders, key=lambda order: (order.at_s, order.action == "inject")))
 
 
+def longest_s(orders: Sequence[Order], fault: str, end_s: float) -> float:
+    """For how long ``fault`` is in force at a stretch, at most; what nobody heals lasts until ``end_s``."""
+    lengths = [0.0]
+    for order in orders:
+        if (order.fault, order.action) == (fault, "inject"):
+            heals = (
+                other.at_s
+                for other in orders
+                if (other.fault, other.action, other.wave) == (fault, "heal", order.wave)
+                and other.victims == order.victims
+            )
+            lengths.append(next(heals, end_s) - order.at_s)
+    return max(lengths)
+
+
 def overlap(orders: Sequence[Order]) -> str | None:
     """Why these orders cannot be told apart: one victim is hurt anew before it is healed; None where that is not so."""
     struck: dict[str, str] = {}

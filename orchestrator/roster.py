@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.settings import CONDUCTOR, AgentSettings, LeaseSettings, Member
+from chaos import schedule
 from chaos.links.control import Links
 from orchestrator import phases
 from orchestrator.ports import HOST
@@ -70,6 +71,11 @@ def agents_of(scenario: Scenario, timeline: Timeline, run_id: str, site: Site) -
     model = scenario.llm.model.for_agents(timeline.windows.task_deadline_s)
     if model.recording is not None and site.recording is not None:
         model = model.model_copy(update={"recording": site.recording})
+    lease = site.lease
+    if lease is not None:
+        # Who is cut off hears nothing of its orchestrator either, and is not to end for that.
+        cut_s = schedule.longest_s(timeline.orders, "cut", timeline.windows.duration_s)
+        lease = lease.model_copy(update={"silent_s": lease.silent_s + cut_s})
     conductor = Member(node_id=CONDUCTOR, tool="", host=site.host_of(CONDUCTOR), port=timeline.conductor_port)
     return tuple(
         AgentSettings(
@@ -78,7 +84,7 @@ def agents_of(scenario: Scenario, timeline: Timeline, run_id: str, site: Site) -
             protocol=scenario.storm.protocol,
             seed=scenario.storm.seed,
             parent_pid=site.parent_pid,
-            lease=site.lease,
+            lease=lease,
             bind_host=site.bind_host,
             admin_port=agent.admin_port,
             workspace=site.workspace_of(agent.node_id),

@@ -285,7 +285,7 @@ async def _beside(*watchers: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             yield
             for task in tasks:
                 task.cancel()
-    except* (FailstormError, OSError) as failed:
+    except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
 
 

@@ -94,7 +94,9 @@ async def test_a_death_that_is_taken_back_copies_nothing(make_lab: MakeLab) -> N
 
 async def test_copies_keep_to_their_rate(make_lab: MakeLab) -> None:
     """A shard of 200 kB comes in parts, and at 100 kB/s not under two seconds less the last part."""
-    async with make_lab(agent_count=8, topology="mesh", recovery={"replicate_bytes_per_s": 100_000}) as lab:
+    async with make_lab(
+        agent_count=8, topology="mesh", recovery={"replicate": True, "replicate_bytes_per_s": 100_000}
+    ) as lab:
         agents = await begun(lab, {})
         titles = [title for title in (f"t{number}" for number in range(10_000)) if shard_of(title, 8) == SHARD][:100]
         large = [Fragment(fragment_id=title, title=title, text="x" * 2000) for title in titles]

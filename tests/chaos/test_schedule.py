@@ -75,3 +75,11 @@ def test_a_victim_is_healed_before_it_is_hit_again() -> None:
     twice = schedule.timed([Strike("pause", 10, ("a",), for_s=3), Strike("cut", 12, ("a",))])
     assert schedule.overlap(twice) == "a is hit by cut at 12 s, while pause is not healed"
     assert schedule.overlap(schedule.timed([Strike("pause", 10, ("a",), for_s=2), Strike("cut", 12, ("a",))])) is None
+
+
+def test_the_longest_stretch_of_a_fault() -> None:
+    """From each blow to its own healing; what nobody heals lasts until the end; another fault does not count."""
+    strikes = [Strike("cut", 10, ("a",), for_s=2, every_s=5, rounds=2), Strike("pause", 10, ("b",), for_s=9)]
+    assert schedule.longest_s(schedule.timed(strikes), "cut", 60) == 2
+    assert schedule.longest_s(schedule.timed([*strikes, Strike("cut", 40, ("c",))]), "cut", 60) == 20
+    assert schedule.longest_s(schedule.timed(strikes), "kill", 60) == 0

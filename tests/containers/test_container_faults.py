@@ -24,7 +24,7 @@ def hurt(lab: ContainerLab) -> set[str]:
 
 def test_a_freeze_and_a_cut_land_and_heal(lab: ContainerLab) -> None:
     """The run is valid, both are detected, nobody is hurt afterwards, and no container has ended."""
-    with lab.run("--set", f"chaos={FREEZE_AND_CUT}", "--duration", "30") as run:
+    with lab.run("--set", f"chaos={FREEZE_AND_CUT}", "--duration", "20") as run:
         run.wait_for(lambda event: event["ev"] == "fault_done", count=2, timeout_s=120)
         found = run.wait_for(lambda event: event["ev"] == "fault_call", count=2)
         assert hurt(lab) == {event["victim"] for event in found}

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agent.settings import AgentSettings
 from orchestrator.compose.prepare import Owner, prepare
@@ -44,6 +45,17 @@ def test_agents_find_each_other_by_name_and_end_by_lease(tmp_path: Path) -> None
     assert found.parent_pid is None
     assert found.lease is not None
     assert found.lease.silent_s == 10
+
+
+def test_who_is_cut_off_keeps_its_lease_until_the_cut_is_mended(tmp_path: Path) -> None:
+    """A cut agent hears nothing of its orchestrator: its lease outlasts the longest cut by as much as ever."""
+    config = yaml.safe_load((CHECKOUT / "config.yaml").read_text())
+    config["chaos"] = [{"fault": "cut", "for_s": 8, "victims": {"count": 1}}]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    prepare(tmp_path / "compose", tmp_path / "config.yaml", OWNER, COMPOSED)
+    lease = settings(tmp_path / "compose", "agent_3").lease
+    assert lease is not None
+    assert lease.silent_s == 18
 
 
 def test_variables_win_over_the_file_and_the_compose_files_over_all(tmp_path: Path) -> None:
