@@ -1,7 +1,6 @@
 """A disk that fills up in the middle of a storm: one clear line, nobody left behind, and the report all the same."""
 
 import re
-import re
 import resource
 from collections.abc import Callable
 from dataclasses import replace
