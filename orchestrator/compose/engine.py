@@ -37,8 +37,8 @@ class Engine:
         """The same engine, asked with more settings for compose."""
         return replace(self, environ={**self.environ, **settings})
 
-    def run(self, *arguments: str, timeout_s: float = _ASK_TIMEOUT_S) -> str:
-        """Run the client in the checkout and return its output.
+    def run(self, *arguments: str, timeout_s: float = _ASK_TIMEOUT_S, with_errors: bool = False) -> str:
+        """Run the client in the checkout and return its output, ``with_errors`` what it wrote to stderr in between.
 
         Raises EngineError with the last line of what it complained about.
         """
@@ -50,7 +50,8 @@ class Engine:
                 cwd=self.checkout,
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if with_errors else subprocess.PIPE,
                 text=True,
                 timeout=timeout_s,
                 check=False,

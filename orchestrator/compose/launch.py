@@ -135,7 +135,8 @@ class Launch:
             self._await_end(agents)
             for container, node in (agents | self._engine.containers(folder.run_id, "chaos")).items():
                 path = folder.output(node)
-                path.write_text(self._engine.run("logs", container), encoding="utf-8")
+                # The client gives each stream of the container as its own, and an agent tells its story on stderr.
+                path.write_text(self._engine.run("logs", container, with_errors=True), encoding="utf-8")
         except EngineError as error:
             self._say(f"expected to keep the containers' output, got: {error}")
         except OSError as error:

@@ -94,7 +94,7 @@ async def test_what_prediction_is_worth(
     make_lab: MakeLab, *, slow: bool, die: bool, predict: bool, right: int, is_copied: bool
 ) -> None:
     """Slow, then dead together with the other holder: only with prediction do the fragments survive."""
-    wishes = {"detector": {"interval_s": 0.5, "timeout_s": 0.4}, "recovery": {"predict": predict}}
+    wishes = {"detector": {"interval_s": 0.5, "timeout_s": 0.4}, "recovery": {"replicate": True, "predict": predict}}
     async with make_lab(agent_count=8, topology="mesh", **wishes) as lab:
         found = await slow_then_die(lab, slow=slow, die=die)
         assert found.right == right
