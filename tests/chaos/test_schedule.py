@@ -83,3 +83,5 @@ def test_the_longest_stretch_of_a_fault() -> None:
     assert schedule.longest_s(schedule.timed(strikes), "cut", 60) == 2
     assert schedule.longest_s(schedule.timed([*strikes, Strike("cut", 40, ("c",))]), "cut", 60) == 20
     assert schedule.longest_s(schedule.timed(strikes), "kill", 60) == 0
+    again = [Strike("cut", 10, ("a",), for_s=2), Strike("cut", 20, ("a",), for_s=5)]
+    assert schedule.longest_s(schedule.timed(again), "cut", 60) == 5
