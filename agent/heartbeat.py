@@ -79,6 +79,8 @@ class HeartbeatMonitor:
         self.recovery: Recovers | None = None
         self.observed: Callable[[str, float], None] = lambda _peer, _taken_s: None
         """Called with each probe's peer and duration, answered or not, without what this agent's own loop was late."""
+        self.disturbed: Callable[[], None] = lambda: None
+        """Called when others may have come to hold this agent for dead: a silence, a standstill, an accusation."""
         self._membership = membership
         self._mesh = mesh
         self._settings = settings
@@ -102,6 +104,8 @@ class HeartbeatMonitor:
         due = self._clock.now() + self._rng.uniform(0, self._membership.interval_s)
         while True:
             await self._clock.sleep(due - self._clock.now())
+            if self._is_starved(self._clock.now() - due):
+                self.disturbed()
             # A stand-in may be dead as well: it is probed from the moment it is wanted.
             linking = self.recovery.linking if self.recovery is not None else ()
             links = list(dict.fromkeys((*self._mesh.links, *linking)))
@@ -143,6 +147,7 @@ class HeartbeatMonitor:
     def _note(self, decision: Refute | Doubt | Trust | Excuse) -> None:
         match decision:
             case Refute():
+                self.disturbed()
                 self._journal.append("refute", incarnation=decision.incarnation)
             case Doubt():
                 self._journal.append("doubt", peer=decision.peer, peer_inc=decision.incarnation, by=decision.by)
@@ -182,6 +187,7 @@ class HeartbeatMonitor:
 
         The idea is Lifeguard's local health (Dadgar, Phillips, Currey 2018), taken from the lateness of the own loop.
         """
+        self.disturbed()
         lag_s = self._lag.worst_s(began)
         if not self._is_starved(lag_s):
             return self._membership.missed(decision, self._clock.now(), refused=False)

@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent import admin
+from agent.agreement import Agreement
+from agent.deaths import Deaths
 from agent.exchange import Exchange
 from agent.fragments import FragmentStore
 from agent.heartbeat import HeartbeatMonitor, Spawn
@@ -152,7 +154,21 @@ class Node:
         exchange = Exchange(settings, self._mesh, self._roles, clock, journal, self._new_id)
         reasoner = Reasoner(settings.model, self._model, clock, journal, self._workspace.note_model)
         self._worker = Worker(settings, self._mesh, self._roles, exchange, clock, journal, spawn, reasoner)
-        self._tasks = TaskOwner(settings, self._mesh, self._roles, exchange, self._workspace, clock, journal, spawn)
+        deaths = Deaths(self._mesh, settings.detector.timeout_s)
+        agreement = Agreement(settings, self._mesh, self._roles, deaths, clock, self._lag, spawn)
+        self._heartbeat.disturbed = agreement.disturbed
+        self._tasks = TaskOwner(
+            settings,
+            self._mesh,
+            self._roles,
+            exchange,
+            agreement,
+            deaths,
+            self._workspace,
+            clock,
+            journal,
+            spawn,
+        )
         self._replication = Replication(settings, self._mesh, self._roles, self._worker.shelves, clock, journal, spawn)
         self._replication.plan = lambda: self._plan
         self._heartbeat.observed = self._replication.observed

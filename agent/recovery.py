@@ -102,6 +102,7 @@ class RecoveryHandler:
     def on_restore(self, peer: str, *, restarted: bool) -> None:
         """``peer`` is held for alive again: give back what others stood in for."""
         self._repair(self._batch.take(self._clock.now()))
+        self._tasks.returned(peer)
         if restarted:
             self._reborn(peer)
         self._roles.review_adoption(TOOLS)
@@ -133,6 +134,7 @@ class RecoveryHandler:
     def _reborn(self, peer: str) -> None:
         """``peer`` is a new process: it will say itself what it lacks, and has copied nothing."""
         self._leaning.pop(peer, None)
+        self._tasks.returned(peer)
         self._tasks.reborn(peer)
         self._replication.reborn(peer)
 

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from pydantic import JsonValue
 
+from agent.agreement import Agreement
+from agent.deaths import Deaths
 from agent.exchange import Exchange, JsonObject, Step, StepFailedError
 from agent.heartbeat import Spawn
 from agent.journal import Journal
@@ -17,7 +20,7 @@ from agent.tools.contract import StepRejectedError
 from agent.workspace import Question, Workspace
 from protocols.clock import Clock
 from protocols.errors import ProtocolError
-from protocols.message import Cause, Message, Traffic
+from protocols.message import Cause, Traffic
 
 PATIENCE_IN_DEADLINES = 3
 """A late answer earns nothing, but it is not a lost task; after three deadlines nobody waits any more."""
@@ -35,6 +38,8 @@ class TaskOwner:
         mesh: MeshNetwork,
         roles: Roles,
         exchange: Exchange,
+        agreement: Agreement,
+        deaths: Deaths,
         workspace: Workspace,
         clock: Clock,
         journal: Journal,
@@ -44,6 +49,8 @@ class TaskOwner:
         self._mesh = mesh
         self._roles = roles
         self._exchange = exchange
+        self._agreement = agreement
+        self._deaths = deaths
         self._workspace = workspace
         self._clock = clock
         self._journal = journal
@@ -51,11 +58,13 @@ class TaskOwner:
         self._schedule: tuple[Question, ...] = ()
         self._t0 = 0.0
         self._arrived = 0
-        self._settled: dict[str, None] = {}
+        self._arrivals: dict[str, float] = {}
         self._running: dict[str, asyncio.Event] = {}
         # When the present life of an agent began, as far as it is not its first.
         self._born: dict[str, float] = {}
-        mesh.on("commit", self._on_commit)
+        self._returned_at = float("-inf")
+        agreement.yielded = self._yield
+        agreement.knew = self._knew
 
     async def run_schedule(self, schedule: tuple[Question, ...], t0: float, since: float) -> None:
         """Begin each task at its time if it is this agent's; returns after the last arrival.
@@ -64,6 +73,7 @@ class TaskOwner:
         those who were alive then.
         """
         self._schedule, self._t0 = schedule, t0
+        self._arrivals = {question.task_id: t0 + question.at_s for question in schedule}
         self._born[self._settings.node_id] = since
         for number, question in enumerate(schedule, start=1):
             arrival = t0 + question.at_s
@@ -75,6 +85,11 @@ class TaskOwner:
     def reborn(self, peer: str) -> None:
         """``peer`` is a new process: what has arrived until now is none of its tasks."""
         self._born[peer] = self._clock.now()
+
+    def returned(self, peer: str) -> None:
+        """``peer`` is alive again: what could not be done without it may be done now."""
+        self._returned_at = self._clock.now()
+        self._deaths.returned(peer)
 
     def take_over(self, victim: str, unnoticed_s: float) -> None:
         """``victim`` is lost: its unsettled tasks go to the next on their lists, perhaps to this agent.
@@ -103,7 +118,7 @@ class TaskOwner:
         return next((name for name in self._roles.owners(task) if name in alive), None)
 
     def _begin(self, question: Question, cause: Cause | None) -> None:
-        if question.task_id in self._settled or question.task_id in self._running:
+        if question.task_id in self._running or not self._agreement.is_open(question.task_id):
             return
         self._running[question.task_id] = asyncio.Event()
         self._spawn(self._run(question, cause))
@@ -113,12 +128,13 @@ class TaskOwner:
         blame: JsonObject = {"cause": [cause.victim, cause.request]} if cause else {}
         self._journal.append("task_start", task=task, takeover=cause is not None, **blame)
         self._note(task, question=question.question, takeover=cause is not None)
-        pipeline = asyncio.ensure_future(self._pipeline(question, cause))
+        pipeline = asyncio.ensure_future(self._work_out(question, cause))
         overtaken = asyncio.ensure_future(self._running[task].wait())
         try:
             await asyncio.wait({pipeline, overtaken}, return_when=asyncio.FIRST_COMPLETED)
-            if pipeline.done():
-                await self._settle(question, pipeline.result())
+            won = pipeline.result() if pipeline.done() else None
+            if won is not None:
+                self._settle(question, *won)
                 self._note(task, end="answered")
             else:
                 self._note(task, end="answered by another agent")
@@ -130,6 +146,14 @@ class TaskOwner:
             pipeline.cancel()
             overtaken.cancel()
             del self._running[task]
+
+    async def _work_out(self, question: Question, cause: Cause | None) -> tuple[JsonObject, tuple[str, ...]] | None:
+        """The answer and who knows that it is committed here, or None where it is another's to commit."""
+        state = await self._pipeline(question, cause)
+        if not self._settings.recovery.takeover:  # nobody else could have begun it
+            return state, ()
+        told = await self._agreement.win(question.task_id, inherited=cause is not None)
+        return None if told is None else (state, told)
 
     async def _pipeline(self, question: Question, cause: Cause | None) -> JsonObject:
         state: JsonObject = {"question": question.question}
@@ -146,39 +170,60 @@ class TaskOwner:
                 candidates=partial(self._roles.holders, name),
             )
             workers: list[str] = []
-            output = await self._exchange.ask(step, cause, workers.append)
+            output = await self._ask(step, cause, workers)
             state = tool.advance(state, output)
             self._note(question.task_id, step=name, by=workers[-1], **trail_of(output))
         return state
+
+    async def _ask(self, step: Step, cause: Cause | None, workers: list[str]) -> JsonObject:
+        """Have the step done; while anybody is silent, and so may come back, for as long as it takes."""
+        while True:
+            began = self._clock.now()
+            try:
+                return await self._exchange.ask(step, cause, workers.append)
+            except StepFailedError:
+                if not self._settings.recovery.republish or not await self._may_return(began):
+                    raise
+                step = replace(step, give_up_at=self._clock.now() + self._settings.task_deadline_s)
+
+    async def _may_return(self, since: float) -> bool:
+        """Whether somebody has come back since then, or may yet."""
+        alive = self._roles.alive()
+        missing = [member.node_id for member in self._settings.roster if member.node_id not in alive]
+        return not await self._deaths.are_proven(missing) or self._returned_at >= since
 
     def _note(self, task: str, **told: JsonValue) -> None:
         """Keep what is known of a task from now on, for a person to read; ``at_s`` are seconds after t0."""
         self._workspace.note_task({"task": task, "at_s": round(self._clock.now() - self._t0, 3), **told})
 
-    async def _settle(self, question: Question, state: JsonObject) -> None:
+    def _settle(self, question: Question, state: JsonObject, knowing: Sequence[str]) -> None:
         task, answer = question.task_id, state.get("answer")
         chain = state.get("chain")
         links = chain if isinstance(chain, list) else []
         evidence: list[JsonValue] = [link["fragment_id"] for link in links if isinstance(link, dict)]
-        self._settled[task] = None
         self._journal.append("answer", task=task, answer=answer, evidence=evidence)
         self._workspace.note_answer(
             {"task": task, "question": question.question, "answer": answer, "fragments": evidence, "chain": chain}
         )
-        self._spawn(self._tell_heirs(task))
+        self._spawn(self._tell_heirs(task, knowing))
 
-    async def _tell_heirs(self, task: str) -> None:
+    async def _tell_heirs(self, task: str, knowing: Sequence[str] = ()) -> None:
         """As many live agents know of the commitment as hold each fragment; so a task survives as many deaths."""
-        told: dict[str, None] = {}
+        told = dict.fromkeys(knowing)
         for attempt in range(_NOTICE_ATTEMPTS):
-            others = [name for name in self._roles.owners(task) if name != self._settings.node_id]
-            heirs = [name for name in others if name in self._roles.alive()][: self._settings.replication - 1]
+            heirs = self._heirs(task, told)
             missing = [name for name in heirs if name not in told]
             taken = await asyncio.gather(*(self._notify(heir, task, again=attempt > 0) for heir in missing))
             told |= dict.fromkeys(heir for heir, took in zip(missing, taken, strict=True) if took)
             if all(taken):
                 return
             await self._clock.sleep(_NOTICE_BACKOFF_S * 2**attempt)
+
+    def _heirs(self, task: str, told: Sequence[str] | dict[str, None]) -> list[str]:
+        """Those who know already go first: any are as good as the next on the list."""
+        others = [name for name in self._roles.owners(task) if name != self._settings.node_id]
+        living = [name for name in others if name in self._roles.alive()]
+        return sorted(living, key=lambda name: name not in told)[: self._settings.replication - 1]
 
     async def _notify(self, heir: str, task: str, *, again: bool) -> bool:
         notice = self._mesh.message(heir, "commit", Traffic.RETRY if again else Traffic.TASK, {"task": task})
@@ -188,13 +233,14 @@ class TaskOwner:
             return False
         return True
 
-    async def _on_commit(self, message: Message) -> None:
-        task = message.body.get("task")
-        if isinstance(task, str):
-            self._settled[task] = None
-            overtaken = self._running.get(task)
-            if overtaken is not None:
-                overtaken.set()
+    def _yield(self, task: str) -> None:
+        overtaken = self._running.get(task)
+        if overtaken is not None:
+            overtaken.set()
+
+    def _knew(self, name: str, task: str) -> bool:
+        arrival = self._arrivals.get(task, self._clock.now())
+        return self._born.get(name, arrival) <= arrival
 
 
 def trail_of(output: JsonObject) -> JsonObject:

@@ -42,6 +42,19 @@ def neighbours(topology: Topology, names: tuple[str, ...], me: str) -> tuple[str
     return tuple(dict.fromkeys(names[(place + step) % len(names)] for step in reach))
 
 
+class OwnClock(LoopClock):
+    """The clock of one node, on which a standstill of the node lasts."""
+
+    def __init__(self, network: MemoryNetwork, node: str) -> None:
+        self._network = network
+        self._node = node
+
+    async def sleep(self, duration_s: float) -> None:
+        """Wait that long, and for as long as the node stands still."""
+        await super().sleep(duration_s)
+        await self._network.awake(self._node)
+
+
 class Lab:
     """``agent_1`` … ``agent_n`` with the tools dealt round-robin; who is not started can be played by the test."""
 
@@ -141,7 +154,8 @@ class Lab:
         """Start an agent that listens; its heart does not beat until :meth:`beat`, its links are not up."""
         settings = self.settings(name, incarnation)
         adapter = self.adapter(name, incarnation)
-        node = Node(settings, self.clock, ByteCounter(), lambda: f"{name}-{incarnation}-{next(self._ids)}")
+        clock = OwnClock(self.network, name)
+        node = Node(settings, clock, ByteCounter(), lambda: f"{name}-{incarnation}-{next(self._ids)}")
         node._adapter = adapter
         agent = self.agents[f"{name}/{incarnation}"] = Agent(node, adapter, settings)
 

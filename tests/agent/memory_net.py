@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import ClassVar
@@ -41,6 +42,10 @@ class MemoryNetwork:
     dead: dict[str, None] = field(default_factory=dict)
     frozen: dict[str, list[Message]] = field(default_factory=dict)
     """Frozen nodes, with what the kernel has taken for them."""
+    halted: dict[str, None] = field(default_factory=dict)
+    """Frozen nodes that stand still themselves, too."""
+    cuts: dict[tuple[str, str], None] = field(default_factory=dict)
+    """(source, destination) → what travels waits until the cut is healed, or until its sender gives it up."""
     delays_s: dict[tuple[str, str], float] = field(default_factory=dict)
     """(source, destination) → one-way time, where it is not the usual one."""
     without_receipt: dict[tuple[str, str], None] = field(default_factory=dict)
@@ -67,6 +72,26 @@ class MemoryNetwork:
         """SIGCONT: what the kernel has taken arrives."""
         for message in self.frozen.pop(node):
             self.adapters[node].inbox.put_nowait(message)
+
+    def halt(self, node: str) -> None:
+        """SIGSTOP, as the node itself lives it: whatever it waits for takes until :meth:`go_on`."""
+        self.halted[node] = None
+        self.freeze(node)
+
+    def go_on(self, node: str) -> None:
+        """SIGCONT."""
+        del self.halted[node]
+        self.thaw(node)
+
+    async def awake(self, node: str) -> None:
+        """Return as soon as this node does not stand still."""
+        while node in self.halted:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def cut(self, ones: Iterable[str], others: Iterable[str]) -> None:
+        """Let nothing through from any of these to any of the others."""
+        others = tuple(others)
+        self.cuts |= {(one, other): None for one in ones for other in others if one != other}
 
     def of(self, op: str, source: str | None = None, peer: str | None = None) -> list[Call]:
         """All calls of this kind, in order."""
@@ -159,20 +184,30 @@ class MemoryAdapter(BaseProtocolAdapter):
 
     async def _exchange(self, peer: str, content: Message | None = None) -> None:
         network, limit_s = self._network, self.context.timeouts.ack_s
+        await network.awake(self.name_here)
         if peer in network.dead or peer not in network.adapters:
             await asyncio.sleep(0)
             raise PeerUnreachableError(peer, "refused")
         line = self.lines.setdefault(peer, asyncio.Event())
         try:
             async with asyncio.timeout(limit_s):
-                await self._travel(line, peer, self._one_way_s(self.name_here, peer))
+                await self._pass(line, self.name_here, peer)
                 if content is not None:
                     self._deliver(peer, content)
                 while peer in network.frozen or (content and (peer, content.kind) in network.without_receipt):
                     await self._travel(line, peer, _LOOK_AGAIN_S)  # until the timeout, a cut, or the thaw
-                await self._travel(line, peer, self._one_way_s(peer, self.name_here))
+                await self._pass(line, peer, self.name_here)
         except TimeoutError as error:
             raise PeerTimeoutError(peer, f"no answer within {limit_s} s") from error
+        finally:
+            await network.awake(self.name_here)
+
+    async def _pass(self, line: asyncio.Event, source: str, dest: str) -> None:
+        """One way, from one node to the other; a cut holds it up."""
+        peer = dest if source == self.name_here else source
+        await self._travel(line, peer, self._one_way_s(source, dest))
+        while (source, dest) in self._network.cuts:
+            await self._travel(line, peer, _LOOK_AGAIN_S)
 
     def _one_way_s(self, source: str, dest: str) -> float:
         return self._network.delays_s.get((source, dest), self._network.one_way_s)
