@@ -36,6 +36,8 @@ class _Poll:
     """Who has promised the task to another, and to whom."""
     ask_again_at: dict[str, float] = field(default_factory=dict)
     looking: dict[str, None] = field(default_factory=dict)
+    back: dict[str, None] = field(default_factory=dict)
+    """Who is held for dead and has answered all the same."""
     awaited: dict[str, None] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -122,24 +124,33 @@ class Agreement:
         return first != self._me or self._clock.now() < self._uneasy_until
 
     def _electors(self, task: str) -> tuple[str, ...]:
-        """The first 2r-1 of its owners that are not known to know nothing of it; r of them are told, r = replication.
+        """Those of the first 2r-1 on its list who can have promised it, and are not dead beyond doubt.
 
-        So a task costs as many messages as it has heirs, and an even number does not occur while enough are left.
+        r is the replication, so a task costs as many messages as it has heirs. Nobody steps in for a dead elector
+        while others are left: it would not know what those have promised who are only silent.
         """
-        sound = (
-            name for name in self._roles.owners(task) if not self._deaths.is_proven(name) and self.knew(name, task)
-        )
-        return tuple(name for _, name in zip(range(2 * self._settings.replication - 1), sound, strict=False))
+        owners, size = self._roles.owners(task), 2 * self._settings.replication - 1
+        for first in range(0, len(owners), size):
+            group = owners[first : first + size]
+            left = tuple(name for name in group if not self._deaths.is_proven(name) and self.knew(name, task))
+            if left:
+                return left
+        return ()
+
+    def _needed(self, electors: tuple[str, ...]) -> int:
+        """So many that any earlier majority, with the dead among it, would be known to one of them; or all."""
+        return min(self._settings.replication, len(electors))
 
     def _is_agreed(self, electors: tuple[str, ...], poll: _Poll) -> bool:
         agreed = [name for name in electors if name == self._me or name in poll.agreed]
-        return self._me in electors and 2 * len(agreed) > len(electors)
+        return self._me in electors and len(agreed) >= self._needed(electors)
 
     def _is_lost(self, electors: tuple[str, ...], poll: _Poll) -> bool:
         """Whether another has the task for sure: it says so itself, or has died with a promise of it."""
         if any(who == name or self._deaths.is_proven(who) for name, who in poll.claims.items()):
             return True
-        return self._me not in electors and any(name in self._roles.alive() for name in electors)
+        # No elector itself, it stands in only while all of them are away; whoever is back has begun the task itself.
+        return self._me not in electors and any(name in self._roles.alive() or name in poll.back for name in electors)
 
     def _ask(self, task: str, electors: tuple[str, ...], poll: _Poll, *, spread: bool) -> None:
         """Ask as many electors as are needed, living ones first; all of them once they have not answered in time."""
@@ -147,10 +158,12 @@ class Agreement:
         wanted = [name for name in dict.fromkeys((*electors, *poll.claims.values())) if name != self._me]
         open_ = [name for name in wanted if name not in poll.agreed and name not in poll.claims]
         living = [name for name in open_ if name in alive]
-        missing = len(electors) // 2 - len(poll.agreed)
+        missing = self._needed(electors) - 1 - len(poll.agreed)
         pending = [name for name in living if poll.ask_again_at.get(name, now) > now]
         ready = [name for name in living if name not in pending]
         still_out = [name for name in pending if name in poll.awaited]
+        if self._me not in electors:
+            ready = []
         chosen = ready if spread or poll.claims else ready[: max(0, missing - len(still_out))]
         for name in chosen:
             poll.awaited[name] = None
@@ -170,9 +183,11 @@ class Agreement:
             del poll.looking[name]
         if self._polls.get(task) is not poll:
             return
-        if found == "answers":
+        if found == "answers" and self._me in self._electors(task):
             await self._propose(task, name, poll, again=True)
-        elif found == "dead":
+        elif found != "silent":
+            if found == "answers":
+                poll.back[name] = None
             poll.changed.set()
 
     async def _propose(self, task: str, elector: str, poll: _Poll, *, again: bool) -> None:
@@ -201,6 +216,8 @@ class Agreement:
         if isinstance(owner, str):
             self._take_word(task, sender, owner)
             return
+        if message.body.get("answer") and not self.knew(self._me, task):
+            return  # an earlier life may have promised it; the sender will learn that this is a later one
         holder = self._promise(task, sender)
         if message.body.get("answer"):
             word: dict[str, JsonValue] = {"task": task, "owner": holder}
