@@ -7,22 +7,11 @@ from typing import Any, Protocol
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from agent.decisions import Decision, Doubt, News, Probe, Refute, Replace, Restore, Suspect, Tell, Trust
 from agent.detection import Excuse, Mechanism, Through
 from agent.indirect import IndirectProbes
 from agent.journal import Journal
-from agent.membership import (
-    Decision,
-    Doubt,
-    Membership,
-    News,
-    Probe,
-    Refute,
-    Replace,
-    Restore,
-    Suspect,
-    Tell,
-    Trust,
-)
+from agent.membership import Membership
 from agent.mesh import MeshNetwork
 from agent.settings import DetectorSettings
 from agent.vitals import LoopLag

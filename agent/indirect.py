@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from agent.decisions import Decision
 from agent.detection import Through
 from agent.journal import Journal
-from agent.membership import Decision, Membership
+from agent.membership import Membership
 from agent.mesh import MeshNetwork
 from protocols.clock import Clock
 from protocols.errors import ProtocolError

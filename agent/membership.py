@@ -10,96 +10,13 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from agent import detection
+from agent.decisions import Decision, Doubt, News, Probe, Refute, Replace, Restore, Suspect, Tell, Trust
 from agent.detection import Accuse, Clear, Declare, Excuse, Mechanism, Through, Verdict
 from agent.pace import Pace
 from agent.settings import DetectorSettings
 
 RESTART_STEP = 1000
 """Incarnations of one process life; the next life starts at the next multiple."""
-
-
-@dataclass(frozen=True)
-class News:
-    """What one agent tells another about a third (or about itself)."""
-
-    peer: str
-    incarnation: int
-    alive: bool
-    doubted_by: str | None = None
-    """Who has reason to hold a peer for dead that is held for alive; it may clear its name."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Ask ``peer`` for a sign of life; ``confirm`` names the evidence that called for it, if it was not routine."""
-
-    peer: str
-    confirm: Mechanism | None = None
-    incarnation: int = 0
-    """Whom it asks: silence of an earlier life says nothing about a later one."""
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """From now on ``peer`` is held for dead."""
-
-    peer: str
-    incarnation: int
-    mechanism: Mechanism
-
-
-@dataclass(frozen=True)
-class Restore:
-    """``peer`` is held for alive again; ``restarted`` when it is a new process that knows nothing of open requests."""
-
-    peer: str
-    incarnation: int
-    mechanism: Mechanism
-    restarted: bool
-
-
-@dataclass(frozen=True)
-class Replace:
-    """``peer`` is a new process, and nobody here had missed the old one: what that was doing is lost all the same."""
-
-    peer: str
-    incarnation: int
-    mechanism: Mechanism
-
-
-@dataclass(frozen=True)
-class Tell:
-    """Pass ``news`` on, to ``peer`` alone or to all links."""
-
-    news: News
-    peer: str | None = None
-
-
-@dataclass(frozen=True)
-class Refute:
-    """Others held this agent for dead, or doubted it; it now lives under ``incarnation``."""
-
-    incarnation: int
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """``peer`` is doubted by ``by``; it is held for alive until that has lasted too long."""
-
-    peer: str
-    incarnation: int
-    by: str
-
-
-@dataclass(frozen=True)
-class Trust:
-    """``peer`` is doubted no longer."""
-
-    peer: str
-    incarnation: int
-
-
-Decision = Probe | Through | Suspect | Restore | Replace | Tell | Refute | Doubt | Trust | Excuse
 
 
 @dataclass

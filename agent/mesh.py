@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from agent.echoes import Echoes
 from agent.journal import Journal
 from agent.mailbag import Mailbag
 from protocols.adapter import BaseProtocolAdapter, Identity
@@ -52,7 +53,6 @@ class MeshNetwork:
         mailbag: Mailbag,
     ) -> None:
         self.node_id = identity.node_id
-        self._incarnation = identity.incarnation
         self.broke: PeerNotice = lambda _peer: None
         """Called with the peer's name when an ordinary message to it failed."""
         self.linked: PeerNotice = lambda _peer: None
@@ -69,8 +69,8 @@ class MeshNetwork:
         self._mailbag = mailbag
         self._links: dict[str, None] = {}
         self._dials: dict[str, _Dial] = {}
-        self._handlers: dict[str, Handler] = {"echo": self._echo}
-        self._echoes: dict[str, asyncio.Future[Message]] = {}
+        self._echoes = Echoes(identity, self, self._deliver, adapter.context.timeouts.ack_s, spawn)
+        self._handlers: dict[str, Handler] = {"echo": self._echoes.take}
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -150,7 +150,7 @@ class MeshNetwork:
         for peer in peers:
             try:
                 await self.link(peer, "start")
-                await self._exchange_echo(peer, {"answer": True})
+                await self._echoes.exchange(peer)
             except ProtocolError as error:
                 failed.append((peer, str(error)))
         return failed
@@ -253,16 +253,10 @@ class MeshNetwork:
         with classify(Traffic.HANDSHAKE, peer):
             identity = await self._adapter.connect(peer)
         if identity is None:
-            identity = await self._introduced(peer)
+            identity = await self._echoes.who(peer)
         if identity.node_id != peer:
             raise IdentityError(peer, f"expected {peer} at this address, {identity.node_id} answers")
         self.met(peer, identity.incarnation)
-
-    async def _introduced(self, peer: str) -> Identity:
-        """Who answers at the address of ``peer``, where the protocol's own connect does not tell: asked by an echo."""
-        answer = await self._exchange_echo(peer, {"answer": True, "who": True})
-        incarnation = answer.body.get("incarnation")
-        return Identity(answer.sender, incarnation if isinstance(incarnation, int) else 0)
 
     async def _deliver(self, message: Message) -> None:
         try:
@@ -272,33 +266,3 @@ class MeshNetwork:
             self._mailbag.note("failed", message)
             raise
         self._mailbag.note("sent", message)
-
-    async def _exchange_echo(self, peer: str, question: dict[str, JsonValue]) -> Message:
-        echo = self.message(peer, "echo", Traffic.HANDSHAKE, question)
-        answered: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._echoes[echo.message_id] = answered
-        try:
-            await self._deliver(echo)
-            async with asyncio.timeout(self._adapter.context.timeouts.ack_s):
-                return await answered
-        except TimeoutError as error:
-            raise PeerTimeoutError(peer, "took the echo but did not answer it") from error
-        finally:
-            del self._echoes[echo.message_id]
-
-    async def _echo(self, message: Message) -> None:
-        waiting = self._echoes.get(message.in_reply_to or "")
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
-        elif message.body.get("answer"):
-            who: dict[str, JsonValue] = {"incarnation": self._incarnation} if message.body.get("who") else {}
-            reply = self.message(message.sender, "echo", message.traffic, who, in_reply_to=message.message_id)
-            # Who asks for a name has no link yet; a connect back would ask the same of it, and so on for ever.
-            self._spawn(self._reply(self._deliver(reply) if who else self.send(reply)))
-
-    async def _reply(self, sending: Awaitable[object]) -> None:
-        """A failure shows at the peer, whose echo stays unanswered."""
-        try:
-            await sending
-        except ProtocolError:
-            return

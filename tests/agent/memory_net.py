@@ -42,8 +42,8 @@ class MemoryNetwork:
     dead: dict[str, None] = field(default_factory=dict)
     frozen: dict[str, list[Message]] = field(default_factory=dict)
     """Frozen nodes, with what the kernel has taken for them."""
-    halted: dict[str, None] = field(default_factory=dict)
-    """Frozen nodes that stand still themselves, too."""
+    halted: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Frozen nodes that stand still themselves, too, and what tells them to go on."""
     cuts: dict[tuple[str, str], None] = field(default_factory=dict)
     """(source, destination) → what travels waits until the cut is healed, or until its sender gives it up."""
     delays_s: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -75,18 +75,18 @@ class MemoryNetwork:
 
     def halt(self, node: str) -> None:
         """SIGSTOP, as the node itself lives it: whatever it waits for takes until :meth:`go_on`."""
-        self.halted[node] = None
+        self.halted[node] = asyncio.Event()
         self.freeze(node)
 
     def go_on(self, node: str) -> None:
         """SIGCONT."""
-        del self.halted[node]
+        self.halted.pop(node).set()
         self.thaw(node)
 
     async def awake(self, node: str) -> None:
         """Return as soon as this node does not stand still."""
-        while node in self.halted:
-            await asyncio.sleep(_LOOK_AGAIN_S)
+        if node in self.halted:
+            await self.halted[node].wait()
 
     def cut(self, ones: Iterable[str], others: Iterable[str]) -> None:
         """Let nothing through from any of these to any of the others."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from agent.membership import News
+from agent.decisions import News
 from tests.agent.lab import Lab
 from tests.agent.specimen import Agent
 

@@ -5,9 +5,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.decisions import News
 from agent.exchange import Exchange
 from agent.heartbeat import HeartbeatMonitor
-from agent.membership import Membership, News
+from agent.membership import Membership
 from agent.mesh import MeshNetwork
 from agent.node import Node
 from agent.recovery import RecoveryHandler

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.batch import WINDOW_S, SuspicionBatch
-from agent.membership import RESTART_STEP, News
+from agent.decisions import News
+from agent.membership import RESTART_STEP
 from orchestrator.topology import neighbours, node_names
 from tests.agent.lab import Lab
 

@@ -12,7 +12,9 @@ from tests.agent.specimen import Agent
 
 FAULT_AT_S = 1.5
 FAULT_S = 4.0
-QUIET_S = 12.0
+SEEDS = (0,)
+"""Each is another set of tasks, and another moment for the fault; more are for a search by hand."""
+QUIET_S = 8.0
 """Time after the heal in which all that waited comes to its end."""
 
 
@@ -69,7 +71,7 @@ async def cascade(lab: Lab, agents: list[Agent]) -> None:
     lab.network.cuts.clear()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     "fault",
     [freeze, split(4), split(3), split(1), deafen, flap, cascade],
@@ -79,7 +81,7 @@ async def test_silence_loses_no_task_and_commits_none_twice(
     make_lab: MakeLab, fault: Callable[[Lab, list[Agent]], Awaitable[None]], seed: int
 ) -> None:
     """Tasks arrive before, in and after the fault, and each is committed by one agent, once, with the right answer."""
-    tasks = {f"{seed}-{number}": number / 8 + seed / 30 for number in range(80)}
+    tasks = {f"{seed}-{number}": number / 6 + seed / 30 for number in range(48)}
     async with make_lab(agent_count=8, topology="mesh") as lab:
         agents = await running(lab, tasks)
         lab.beat(*agents)

@@ -8,20 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.membership import (
-    RESTART_STEP,
-    Decision,
-    Doubt,
-    Membership,
-    News,
-    Probe,
-    Refute,
-    Replace,
-    Restore,
-    Suspect,
-    Tell,
-    Trust,
-)
+from agent.decisions import Decision, Doubt, News, Probe, Refute, Replace, Restore, Suspect, Tell, Trust
+from agent.membership import RESTART_STEP, Membership
 from agent.settings import DetectorSettings
 
 PEERS = ("b", "c", "d", "e", "f")

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+from agent.decisions import News
 from agent.exchange import Step
 from agent.library import StepLibrary
-from agent.membership import News
 from agent.tools.contract import Library
 from agent.tools.retrieval import ShardIndex
 from tests.agent.lab import FRAGMENTS, Lab

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.membership import RESTART_STEP, News
+from agent.decisions import News
+from agent.membership import RESTART_STEP
 from protocols.errors import IdentityError, PeerRejectedError, PeerTimeoutError, PeerUnreachableError
 from protocols.message import Cause, Message, Traffic
 from tests.agent.lab import Lab

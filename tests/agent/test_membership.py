@@ -8,16 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from agent.decisions import Decision, News, Probe, Restore, Suspect, Tell
 from agent.detection import Mechanism, noticed_within_s
-from agent.membership import (
-    Decision,
-    Membership,
-    News,
-    Probe,
-    Restore,
-    Suspect,
-    Tell,
-)
+from agent.membership import Membership
 from agent.settings import DetectorSettings
 
 PEERS = ("b", "c", "d", "e", "f")

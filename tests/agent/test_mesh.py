@@ -122,7 +122,7 @@ async def test_the_link_check_names_each_peer_that_did_not_answer_and_why(make_l
             ("agent_4", "agent_4: took the echo but did not answer it"),
             ("agent_5", "agent_5: expected agent_5 at this address, agent_2 answers"),
         ]
-        assert a.mesh._echoes == {}
+        assert a.mesh._echoes._waiting == {}
 
 
 @pytest.mark.parametrize("has_probe", [True, False])

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent.membership import RESTART_STEP, News
+from agent.decisions import News
+from agent.membership import RESTART_STEP
 from protocols.message import Traffic
 from tests.agent.lab import Lab
 from tests.agent.specimen import Agent

@@ -8,8 +8,9 @@ import networkx as nx
 import pytest
 from pydantic import JsonValue
 
+from agent.decisions import News
 from agent.links import most_links, replacements
-from agent.membership import RESTART_STEP, News
+from agent.membership import RESTART_STEP
 from orchestrator.topology import neighbours, node_names
 from tests.agent.lab import Lab
 

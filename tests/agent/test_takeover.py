@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from agent.membership import RESTART_STEP, News
+from agent.decisions import News
+from agent.membership import RESTART_STEP
 from agent.tasks import PATIENCE_IN_DEADLINES
 from protocols.message import Traffic
 from tests.agent.owning import DEADLINE_S, UNNOTICED_S, MakeLab, all_events, owned, running, start, started, suspect

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from pydantic import JsonValue
 
+from agent.decisions import News
 from agent.exchange import Step
 from agent.fragments import FragmentUnavailableError
-from agent.membership import News
 from protocols.message import Message
 from tests.agent.lab import FRAGMENTS, QUESTION, Lab
 from tests.agent.specimen import Agent

@@ -5,8 +5,9 @@ import itertools
 from collections.abc import Callable, Iterable
 from random import Random
 
+from agent.decisions import Decision, Doubt, News, Probe, Suspect, Tell
 from agent.detection import Excuse, Through
-from agent.membership import Decision, Doubt, Membership, News, Probe, Suspect, Tell
+from agent.membership import Membership
 from agent.settings import DetectorSettings
 
 CALM_S = 0.001
