@@ -187,10 +187,14 @@ class TaskOwner:
                 step = replace(step, give_up_at=self._clock.now() + self._settings.task_deadline_s)
 
     async def _may_return(self, since: float) -> bool:
-        """Whether somebody has come back since then, or may yet."""
+        """Whether somebody has come back since then, or may yet; or has lately, and does not see everybody yet."""
         alive = self._roles.alive()
         missing = [member.node_id for member in self._settings.roster if member.node_id not in alive]
-        return not await self._deaths.are_proven(missing) or self._returned_at >= since
+        if not await self._deaths.are_proven(missing):
+            return True
+        # Who was cut off finds one of the others back each beat, and until then does not do its part.
+        finding_back_s = len(self._settings.roster) * self._settings.detector.longest_interval_s
+        return self._returned_at >= since - finding_back_s
 
     def _note(self, task: str, **told: JsonValue) -> None:
         """Keep what is known of a task from now on, for a person to read; ``at_s`` are seconds after t0."""

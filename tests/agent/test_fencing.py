@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.agent.lab import ANSWER, Lab
-from tests.agent.owning import MakeLab, all_events, running
+from tests.agent.owning import MakeLab, all_events, owned, running, suspect
 from tests.agent.specimen import Agent
 
 FAULT_AT_S = 1.5
@@ -82,7 +82,8 @@ async def test_silence_loses_no_task_and_commits_none_twice(
 ) -> None:
     """Tasks arrive before, in and after the fault, and each is committed by one agent, once, with the right answer."""
     tasks = {f"{seed}-{number}": number / 6 + seed / 30 for number in range(48)}
-    async with make_lab(agent_count=8, topology="mesh") as lab:
+    # Nobody waits for three deadlines only: that is less than the fault lasts.
+    async with make_lab(agent_count=8, topology="mesh", task_deadline_s=0.8) as lab:
         agents = await running(lab, tasks)
         lab.beat(*agents)
         for agent in agents:
@@ -95,3 +96,49 @@ async def test_silence_loses_no_task_and_commits_none_twice(
         assert {task: count for task, count in counts.items() if count > 1} == {}
         assert set(tasks) - set(counts) == set()
         assert {event["answer"] for event in answers} == {ANSWER}
+
+
+async def test_who_is_no_elector_asks_for_no_promise_and_leaves_the_task_to_electors_that_are_back(
+    make_lab: MakeLab,
+) -> None:
+    """It has stood in for three who seemed dead, and are not: a promise to it would be one that nobody redeems."""
+    async with make_lab(agent_count=8) as lab:
+        a = lab.observer()
+        electors = ("agent_5", "agent_6", "agent_7")
+        task = owned(a, *electors, "agent_1")
+        for name in electors:
+            suspect([a], name)
+        assert await a.owner._agreement.win(task, inherited=True) is None
+        assert lab.network.sent("commit") == []
+
+
+async def test_the_next_electors_decide_once_all_before_them_are_dead_beyond_doubt(make_lab: MakeLab) -> None:
+    """A refused connection is the proof: then the fourth to sixth on the list are the electors, two of them enough."""
+    async with make_lab(agent_count=8) as lab:
+        a, _ = lab.agent("agent_1"), lab.agent("agent_2")
+        electors = ("agent_5", "agent_6", "agent_7")
+        task = owned(a, *electors, "agent_1", "agent_2")
+        for name in electors:
+            lab.network.kill(name)
+            suspect([a], name)
+        assert await a.owner._agreement.win(task, inherited=False) == ("agent_2",)
+
+
+async def test_of_two_owners_who_wait_the_later_gives_way(make_lab: MakeLab) -> None:
+    """Each has promised the task to itself and the third is silent; the first in line gets the other's promise."""
+    async with make_lab(agent_count=8) as lab:
+        a, b = lab.agent("agent_1"), lab.agent("agent_2")
+        for name in lab.names[2:]:
+            lab.adapter(name)
+            lab.network.freeze(name)
+        task = owned(a, "agent_1", "agent_2", "agent_3")
+        lab.network.cut(["agent_1"], ["agent_2"])
+        lab.network.cut(["agent_2"], ["agent_1"])
+        first = asyncio.ensure_future(a.owner._agreement.win(task, inherited=True))
+        later = asyncio.ensure_future(b.owner._agreement.win(task, inherited=True))
+        await asyncio.sleep(3)
+        assert not first.done()
+        assert not later.done()
+        lab.network.cuts.clear()
+        assert await first == ("agent_2",)
+        assert await later is None
