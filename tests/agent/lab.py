@@ -15,6 +15,7 @@ from agent.settings import CONDUCTOR, AgentSettings, DetectorSettings, Member, R
 from agent.tools import TOOLS
 from agent.workspace import Broadcast, Question
 from protocols.adapter import AdapterContext, Identity, Timeouts
+from protocols.clock import Clock
 from protocols.message import Kind, Message, Traffic
 from protocols.wire import ByteCounter
 from tests.agent.memory_net import MemoryAdapter, MemoryNetwork
@@ -42,16 +43,21 @@ def neighbours(topology: Topology, names: tuple[str, ...], me: str) -> tuple[str
     return tuple(dict.fromkeys(names[(place + step) % len(names)] for step in reach))
 
 
-class OwnClock(LoopClock):
+class OwnClock:
     """The clock of one node, on which a standstill of the node lasts."""
 
-    def __init__(self, network: MemoryNetwork, node: str) -> None:
+    def __init__(self, clock: Clock, network: MemoryNetwork, node: str) -> None:
+        self._clock = clock
         self._network = network
         self._node = node
 
+    def now(self) -> float:
+        """The time of the lab's clock."""
+        return self._clock.now()
+
     async def sleep(self, duration_s: float) -> None:
         """Wait that long, and for as long as the node stands still."""
-        await super().sleep(duration_s)
+        await self._clock.sleep(duration_s)
         await self._network.awake(self._node)
 
 
@@ -154,7 +160,7 @@ class Lab:
         """Start an agent that listens; its heart does not beat until :meth:`beat`, its links are not up."""
         settings = self.settings(name, incarnation)
         adapter = self.adapter(name, incarnation)
-        clock = OwnClock(self.network, name)
+        clock = OwnClock(self.clock, self.network, name)
         node = Node(settings, clock, ByteCounter(), lambda: f"{name}-{incarnation}-{next(self._ids)}")
         node._adapter = adapter
         agent = self.agents[f"{name}/{incarnation}"] = Agent(node, adapter, settings)
