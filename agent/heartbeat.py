@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from agent.detection import Excuse, Mechanism, Through
+from agent.detection import WATCHES, Excuse, Mechanism, Through
 from agent.indirect import IndirectProbes
 from agent.journal import Journal
 from agent.membership import (
@@ -25,10 +25,11 @@ from agent.membership import (
 )
 from agent.mesh import MeshNetwork
 from agent.settings import DetectorSettings
-from agent.vitals import LoopLag
+from agent.vitals import LAG_SAMPLE_S, LoopLag
 from protocols.clock import Clock
 from protocols.errors import PeerTimeoutError, ProtocolError
 from protocols.message import Cause, Message, Traffic
+from protocols.wire import End
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -112,9 +113,17 @@ class HeartbeatMonitor:
             while due < self._clock.now():
                 due += interval_s
 
-    def doubt(self, peer: str, mechanism: Mechanism) -> None:
-        """Something other than a probe speaks against ``peer``."""
-        self._carry_out(self._membership.doubted(peer, mechanism))
+    def doubt(self, peer: str, mechanism: Mechanism, end: End | None = None) -> None:
+        """Something other than a probe speaks against ``peer``: for a watch, perhaps the ``end`` of a connection."""
+        at = self._clock.now()
+        decisions = self._membership.doubted(peer, mechanism)
+        self._carry_out(decisions)
+        if mechanism in WATCHES:  # only now: the probe is on its way
+            known: dict[str, JsonValue] = {}
+            if end is not None:
+                known = {"eof_ms": round((at - end.at_s) * 1000, 3), "port": end.own_port, "peer_port": end.peer_port}
+                known["lag_ms"] = round(self._lag.worst_s(end.at_s - LAG_SAMPLE_S) * 1000, 3)
+            self._journal.append_at(at, "watch_broke", peer=peer, mechanism=mechanism, probes=bool(decisions), **known)
 
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
         for decision in decisions:

@@ -11,7 +11,7 @@ from protocols.adapter import BaseProtocolAdapter
 from protocols.clock import Clock
 from protocols.errors import ProtocolError
 from protocols.message import Traffic
-from protocols.wire import classify
+from protocols.wire import End, classify
 
 
 class LinkWatcher:
@@ -45,32 +45,35 @@ class LinkWatcher:
         mechanism: Mechanism = "tcp" if self._settings.mode == "tcp" else "watch"
         try:
             while peer in self._mesh.links:
-                if mechanism == "tcp":
-                    await self._until_eof(peer)
-                else:
-                    with contextlib.suppress(ProtocolError):  # a watch that breaks is evidence too
-                        await self._adapter.watch(peer)
+                end = await (self._until_eof(peer) if mechanism == "tcp" else self._until_broken(peer))
                 if peer in self._mesh.links:
-                    self._heartbeat.doubt(peer, mechanism)
+                    self._heartbeat.doubt(peer, mechanism, end)
                 await self._clock.sleep(self._settings.interval_s)
         except NotImplementedError:
             return  # the protocol keeps nothing open by itself; only probes and requests tell
         finally:
             del self._watched[peer]
 
-    async def _until_eof(self, peer: str) -> None:
-        """Return when the connection ends or cannot be made; no byte is ever sent on it."""
+    async def _until_broken(self, peer: str) -> End | None:
+        try:
+            return (await self._adapter.watch(peer)).end
+        except ProtocolError:  # a watch that breaks is evidence too
+            return None
+
+    async def _until_eof(self, peer: str) -> End | None:
+        """Return when the connection ends, or None when it cannot be made; no byte is ever sent on it."""
         endpoint = self._adapter.context.resolve(peer)
         with classify(Traffic.HEARTBEAT, peer):
             try:
                 async with asyncio.timeout(self._adapter.context.timeouts.connect_s):
                     reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
             except (OSError, TimeoutError, ProtocolError):
-                return
+                return None
+        own, its = writer.get_extra_info("sockname"), writer.get_extra_info("peername")
         try:
-            while await reader.read(4096):
-                pass
-        except OSError:
-            return  # a reset says the same as an EOF
+            with contextlib.suppress(OSError):  # a reset says the same as an EOF
+                while await reader.read(4096):
+                    pass
+            return End(self._clock.now(), own[1], its[1])
         finally:
             writer.close()
