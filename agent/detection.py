@@ -16,8 +16,6 @@ from typing import Literal, cast
 from agent.settings import DetectorSettings
 
 Mechanism = Literal["probe", "request", "tcp", "watch", "gossip"]
-WATCHES: tuple[Mechanism, ...] = ("tcp", "watch")
-"""Those of a watched connection."""
 
 
 @dataclass(frozen=True)
