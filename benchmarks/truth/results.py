@@ -177,9 +177,9 @@ def _order(victim: VictimTimes) -> str:
 
 
 def gap_summary(gaps: list[Gap]) -> tuple[float, float, float]:
-    """Median and p95 from a connection's end to the evidence, and the most loop lag recorded right then; ms."""
+    """Median and p95 from a connection's end to the evidence, and the most loop lag recorded in those seconds; ms."""
     found = [gap.evidence_ms for gap in gaps]
-    return quantile(found, 0.5), quantile(found, 0.95), max(gap.lag_then_ms for gap in gaps)
+    return quantile(found, 0.5), quantile(found, 0.95), max(gap.lag_ms for gap in gaps)
 
 
 def _share(told: int, true: int) -> float:

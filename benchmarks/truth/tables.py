@@ -87,7 +87,7 @@ def _detections(check: Check) -> Table:
     return Table(
         f"Watched connections: ms from the FIN or RST of the very connection until its observer read it, had it as "
         f"evidence, and suspected the victim (bounds for evidence: median {MAX_MEDIAN_GAP_MS:g} ms, p95 the loop lag "
-        f"recorded then; not judged where starved)",
+        f"recorded in that second; not judged where starved)",
         (
             "storm", "ends", "read, median", "evidence, median", "evidence, p95", "loop lag then", "loop lag, second",
             "suspicions", "suspicion, median", "p95", "confirming probe, median", "from the first FIN or RST, median",
@@ -108,7 +108,7 @@ def _detection_row(storm: Truth) -> tuple[str, ...]:
     first = [gap.after_first_ms for gap in brought if gap.after_first_ms is not None]
     late = [f"{quantile(some, share):.2f}" if some else "-"
             for some, share in ((suspected, 0.5), (suspected, 0.95), (probing, 0.5), (first, 0.5))]  # fmt: skip
-    numbers = (*told, max(gap.lag_ms for gap in storm.gaps))
+    numbers = (*told[:3], max(gap.lag_then_ms for gap in storm.gaps), lag_ms)
     return (
         _name(storm), f"{len(storm.gaps)}", *(f"{ms:.2f}" for ms in numbers), f"{len(brought)}", *late,
         f"{storm.others}",
