@@ -14,10 +14,11 @@ from agent.journal import Journal
 from agent.membership import Membership
 from agent.mesh import MeshNetwork
 from agent.settings import DetectorSettings
-from agent.vitals import LoopLag
+from agent.vitals import LAG_SAMPLE_S, LoopLag
 from protocols.clock import Clock
 from protocols.errors import PeerTimeoutError, ProtocolError
 from protocols.message import Cause, Message, Traffic
+from protocols.wire import End
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -82,7 +83,7 @@ class HeartbeatMonitor:
         self._sending: dict[str, None] = {}
         self._waking_at = math.inf
         self._indirect = IndirectProbes(membership, mesh, clock, journal, spawn, self._carry_out)
-        mesh.broke = lambda peer: self.doubt(peer, "request")
+        mesh.broke = self._request_failed
         mesh.met = lambda peer, life: self._carry_out(membership.told([News(peer, life, alive=True)], clock.now()))
         mesh.introduction = self._introduction
         mesh.on("membership", self._on_news)
@@ -105,9 +106,28 @@ class HeartbeatMonitor:
             while due < self._clock.now():
                 due += interval_s
 
-    def doubt(self, peer: str, mechanism: Mechanism) -> None:
-        """Something other than a probe speaks against ``peer``."""
-        self._carry_out(self._membership.doubted(peer, mechanism))
+    def doubt(self, peer: str, mechanism: Mechanism) -> bool:
+        """Something other than a probe speaks against ``peer``; returns whether a probe goes out to confirm it."""
+        decisions = self._membership.doubted(peer, mechanism)
+        self._carry_out(decisions)
+        return bool(decisions)
+
+    def _request_failed(self, peer: str) -> None:
+        self.doubt(peer, "request")
+
+    def watch_broke(self, peer: str, mechanism: Mechanism, end: End | None) -> None:
+        """A watch of ``peer`` has broken, where known by the ``end`` of a connection: that speaks against a link."""
+        at = self._clock.now()
+        linked = peer in self._mesh.links
+        probes = linked and self.doubt(peer, mechanism)
+        if end is None and not linked:
+            return  # given up together with its link
+        known: dict[str, JsonValue] = {}
+        if end is not None:
+            known = {"eof_ms": round((at - end.at_s) * 1000, 3), "port": end.own_port, "peer_port": end.peer_port}
+            known["lag_ms"] = round(self._lag.worst_s(end.at_s - LAG_SAMPLE_S) * 1000, 3)
+        # Only now: the probe is on its way.
+        self._journal.append_at(at, "watch_broke", peer=peer, mechanism=mechanism, probes=probes, **known)
 
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
         for decision in decisions:

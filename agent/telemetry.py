@@ -20,9 +20,9 @@ BEFORE_T0 = "start"
 """The phase before the clock starts."""
 EVENTS = (
     "agent_start", "link_up", "link_down", "init", "started", "task_start", "request", "repair", "step_start",
-    "step_done", "answer", "task_failed", "suspect", "alive", "refute", "excused", "doubt", "trust", "link_failed",
-    "copied", "copy_failed", "at_risk", "nonsense", "adopt", "unadopt", "model_call", "bytes", "rejected", "loop_lag",
-    "lease_lost", "agent_stop",
+    "step_done", "answer", "task_failed", "suspect", "alive", "watch_broke", "refute", "excused", "doubt", "trust",
+    "link_failed", "copied", "copy_failed", "at_risk", "nonsense", "adopt", "unadopt", "model_call", "bytes",
+    "rejected", "loop_lag", "lease_lost", "agent_stop",
 )  # fmt: skip
 """What an agent journals (docs/journal.md)."""
 REJECTIONS = ("malformed", "misaddressed", "too_large", "busy")

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import contextvars
+from collections.abc import Callable
 
-from agent.detection import Mechanism
 from agent.heartbeat import HeartbeatMonitor, Spawn
 from agent.mesh import MeshNetwork
 from agent.settings import DetectorSettings
@@ -11,7 +12,7 @@ from protocols.adapter import BaseProtocolAdapter
 from protocols.clock import Clock
 from protocols.errors import ProtocolError
 from protocols.message import Traffic
-from protocols.wire import classify
+from protocols.wire import End, classify
 
 
 class LinkWatcher:
@@ -42,35 +43,73 @@ class LinkWatcher:
             self._spawn(self._watch_while_linked(peer))
 
     async def _watch_while_linked(self, peer: str) -> None:
-        mechanism: Mechanism = "tcp" if self._settings.mode == "tcp" else "watch"
         try:
             while peer in self._mesh.links:
-                if mechanism == "tcp":
-                    await self._until_eof(peer)
-                else:
-                    with contextlib.suppress(ProtocolError):  # a watch that breaks is evidence too
-                        await self._adapter.watch(peer)
-                if peer in self._mesh.links:
-                    self._heartbeat.doubt(peer, mechanism)
+                await (self._watch_idle(peer) if self._settings.mode == "tcp" else self._watch_natively(peer))
                 await self._clock.sleep(self._settings.interval_s)
         except NotImplementedError:
             return  # the protocol keeps nothing open by itself; only probes and requests tell
         finally:
             del self._watched[peer]
 
-    async def _until_eof(self, peer: str) -> None:
-        """Return when the connection ends or cannot be made; no byte is ever sent on it."""
+    async def _watch_natively(self, peer: str) -> None:
+        end = None
+        with contextlib.suppress(ProtocolError):  # a watch that breaks is evidence too
+            end = (await self._adapter.watch(peer)).end
+        self._heartbeat.watch_broke(peer, "watch", end)
+
+    async def _watch_idle(self, peer: str) -> None:
+        """Return when the connection has ended or cannot be made; no byte is ever sent on it."""
         endpoint = self._adapter.context.resolve(peer)
+        loop = asyncio.get_running_loop()
+        # What follows from the end is no business of this connection, and not of its class of traffic.
+        outside = contextvars.copy_context()
         with classify(Traffic.HEARTBEAT, peer):
             try:
                 async with asyncio.timeout(self._adapter.context.timeouts.connect_s):
-                    reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+                    transport, idle = await loop.create_connection(
+                        lambda: _Idle(
+                            self._clock, lambda end: outside.run(self._heartbeat.watch_broke, peer, "tcp", end)
+                        ),
+                        endpoint.host,
+                        endpoint.port,
+                    )
             except (OSError, TimeoutError, ProtocolError):
+                self._heartbeat.watch_broke(peer, "tcp", None)
                 return
         try:
-            while await reader.read(4096):
-                pass
-        except OSError:
-            return  # a reset says the same as an EOF
+            await idle.over.wait()
         finally:
-            writer.close()
+            idle.over.set()  # what we close ourselves is nobody's end
+            transport.close()
+
+
+class _Idle(asyncio.Protocol):
+    """A connection on which nothing is said. Its end is told in the very callback that reads it.
+
+    A stream's reader would wake a task, which has its turn after all that the loop has ready by then; when a peer dies
+    that is much.
+    """
+
+    def __init__(self, clock: Clock, tell: Callable[[End], None]) -> None:
+        self.over = asyncio.Event()
+        self._clock = clock
+        self._tell = tell
+        self._ports = (0, 0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember its ports: a reset connection does not know them any more."""
+        self._ports = transport.get_extra_info("sockname")[1], transport.get_extra_info("peername")[1]
+
+    def eof_received(self) -> None:
+        """The other side has hung up."""
+        self._ended()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - a reset says the same as an EOF
+        """It was reset, or it ends after its EOF."""
+        self._ended()
+
+    def _ended(self) -> None:
+        if not self.over.is_set():
+            self.over.set()
+            self._tell(End(self._clock.now(), *self._ports))

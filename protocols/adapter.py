@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from protocols.clock import Clock, civil_now
 from protocols.errors import IdentityError, PeerUnreachableError
 from protocols.message import Message
 from protocols.skills import Skill
-from protocols.wire import ByteCounter, Tally, attribute, listen
+from protocols.wire import ByteCounter, End, Tally, attribute, listen
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,14 @@ class AdapterContext:
         """A listening socket on this node's own fixed port, its bytes counted; raises ``OSError``."""
         endpoint = self.resolve(self.identity.node_id)
         return listen(self.bind_host or endpoint.host, endpoint.port, self.counter)
+
+
+class Broken(NamedTuple):
+    """The protocol's own evidence of a peer's death."""
+
+    what: str
+    end: End | None = None
+    """Of the connection that broke; None where it was something else, or nobody knows which one it was."""
 
 
 class BaseProtocolAdapter(ABC):
@@ -149,7 +157,7 @@ class BaseProtocolAdapter(ABC):
         """
         raise NotImplementedError
 
-    async def watch(self, peer: str) -> str:
+    async def watch(self, peer: str) -> Broken:
         """Wait for the protocol's own evidence of the peer's death and return what it was.
 
         Only for protocols that keep a stream or connection by themselves; the default says there is none.

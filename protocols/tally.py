@@ -13,8 +13,9 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from protocols.clock import Clock, MonotonicClock
 from protocols.message import Traffic
 
 Role = Literal["client", "server"]
@@ -24,6 +25,16 @@ Row = tuple[Role, str | None, str, int, int]
 _traffic: ContextVar[Traffic] = ContextVar("traffic", default=Traffic.UNCLASSIFIED)
 _peer: ContextVar[str | None] = ContextVar("peer", default=None)
 _inbound: ContextVar["Tally | None"] = ContextVar("inbound", default=None)
+_carrier: ContextVar["Carrier | None"] = ContextVar("carrier", default=None)
+
+
+class End(NamedTuple):
+    """The other side ended a connection: its FIN or RST was read at our socket."""
+
+    at_s: float
+    """Monotonic seconds."""
+    own_port: int
+    peer_port: int
 
 
 @contextmanager
@@ -54,6 +65,34 @@ def serving(tally: "Tally") -> Iterator[None]:
         _inbound.reset(token)
 
 
+@dataclass
+class Carrier:
+    """The connection on which a block, or a task that it made, has sent its last request."""
+
+    tally: "Tally | None" = None
+
+    @property
+    def end(self) -> End | None:
+        """How the other side ended it; None as long as it has not."""
+        return self.tally.end if self.tally is not None else None
+
+
+@contextmanager
+def carried() -> Iterator[Carrier]:
+    """Find out which connection carries what the block sends, whatever SDK sends it."""
+    carrier = Carrier()
+    token = _carrier.set(carrier)
+    try:
+        yield carrier
+    finally:
+        _carrier.reset(token)
+
+
+def served() -> "Tally | None":
+    """The tally of the connection whose request is being served here."""
+    return _inbound.get()
+
+
 def current() -> tuple[Traffic, str | None]:
     """Class and peer that :func:`classify` has set here."""
     return _traffic.get(), _peer.get()
@@ -67,6 +106,8 @@ class ByteCounter:
     _served: MutableMapping[tuple[str, int], "Tally"] = field(default_factory=dict)
     _adding: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     """A synchronous SDK moves its bytes in threads of its own."""
+    clock: Clock = field(default_factory=MonotonicClock, repr=False, compare=False)
+    """Tells when a connection was seen to end."""
 
     def add(self, role: Role, peer: str | None, traffic: Traffic, sent: int, received: int) -> None:
         """Count bytes of one exchange; from any thread."""
@@ -98,7 +139,10 @@ class ByteCounter:
 class Tally:
     """The bytes of one connection and the tags they fall under, one for each direction."""
 
-    def __init__(self, counter: ByteCounter, role: Role) -> None:
+    def __init__(self, counter: ByteCounter, role: Role, ports: tuple[int, int] = (0, 0)) -> None:
+        """``ports``: our own and the other side's."""
+        self.end: End | None = None
+        self._ports = ports
         self._counter = counter
         self._role: Role = role
         self._peer: str | None = None
@@ -146,7 +190,15 @@ class Tally:
         """
         if self._role == "client" and _running_in_task():
             self.tag(*current())
+            carrier = _carrier.get()
+            if carrier is not None:
+                carrier.tally = self
         self._count(count, 0)
+
+    def ended(self) -> None:
+        """The other side's FIN or RST was read just now; the first one counts."""
+        if self.end is None:
+            self.end = End(self._counter.clock.now(), *self._ports)
 
     def received(self, count: int) -> None:
         """Count ``count`` bytes taken from the kernel."""

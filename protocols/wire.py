@@ -4,26 +4,44 @@ Which class and peer the bytes fall under is the business of ``protocols.tally``
 """
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 from weakref import WeakSet
 
 from protocols import names
 from protocols.message import Traffic
-from protocols.tally import ByteCounter, Role, Row, Tally, attribute, classify, current, serving
+from protocols.tally import (
+    ByteCounter,
+    Carrier,
+    End,
+    Role,
+    Row,
+    Tally,
+    attribute,
+    carried,
+    classify,
+    current,
+    served,
+    serving,
+)
 
 __all__ = [
     "ByteCounter",
+    "Carrier",
     "CountingListener",
     "CountingLoop",
     "CountingSocket",
+    "End",
     "Row",
     "Tally",
     "attribute",
+    "carried",
     "classify",
     "count_served",
     "counting_loop",
     "listen",
+    "served",
 ]
 
 _LISTEN_BACKLOG = 512
@@ -46,7 +64,8 @@ class CountingSocket(socket.socket):
         wrapped = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
         wrapped.settimeout(timeout)
         wrapped.counter = counter
-        wrapped.tally = Tally(counter, role)
+        # A reset connection no longer knows its other side.
+        wrapped.tally = Tally(counter, role, (_port(wrapped.getsockname), _port(wrapped.getpeername)))
         return wrapped
 
     def send(self, data: Any, flags: int = 0, /) -> int:
@@ -69,16 +88,28 @@ class CountingSocket(socket.socket):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """As ``socket.recv``, counted."""
-        data = super().recv(bufsize, flags)
+        try:
+            data = super().recv(bufsize, flags)
+        except ConnectionError:
+            self.tally.ended()
+            raise
         if not flags & _PEEK:
             self.tally.received(len(data))
+        if not data and bufsize:
+            self.tally.ended()
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """As ``socket.recv_into``, counted."""
-        count = super().recv_into(buffer, nbytes, flags)
+        try:
+            count = super().recv_into(buffer, nbytes, flags)
+        except ConnectionError:
+            self.tally.ended()
+            raise
         if not flags & _PEEK:
             self.tally.received(count)
+        if not count and len(buffer):
+            self.tally.ended()
         return count
 
     def close(self) -> None:
@@ -88,6 +119,15 @@ class CountingSocket(socket.socket):
             if self.client_address is not None:
                 self.counter.closed(self.client_address)
         super().close()
+
+
+def _port(of: Callable[[], Any]) -> int:
+    """The port of one end; 0 where there is none (a pair of Unix sockets) or the connection is already gone."""
+    try:
+        address = of()
+    except OSError:
+        return 0
+    return address[1] if isinstance(address, tuple) else 0
 
 
 class CountingListener(socket.socket):

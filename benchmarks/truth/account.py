@@ -1,12 +1,12 @@
 """What the journal says of a storm, as far as a capture can speak to it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
 from orchestrator.events import parse
-from orchestrator.events.agents import Bytes, LoopLag, Suspect
+from orchestrator.events.agents import Bytes, LoopLag, Suspect, WatchBroke
 from orchestrator.events.conductor import CanaryEof, Death, KillCall
 from orchestrator.evidence import Evidence
 from orchestrator.journal import Event
@@ -35,6 +35,23 @@ class Noticed(NamedTuple):
     mechanism: str
 
 
+class Broke(NamedTuple):
+    """An observer saw the end of a connection to a victim that it watched, after the kill."""
+
+    observer: str
+    victim: str
+    t: float
+    """When this became evidence."""
+    eof_t: float
+    """When the end was read at the socket."""
+    mechanism: str
+    probes: bool
+    ports: tuple[int, int]
+    """The observer's own and the victim's."""
+    lag_ms: float
+    """By how much its event loop was late at most around that instant."""
+
+
 @dataclass(frozen=True)
 class Account:
     """The journal's side; all times are monotonic seconds."""
@@ -54,6 +71,7 @@ class Account:
     canary_eofs: dict[str, float]
     deaths: dict[str, float]
     noticed: list[Noticed]
+    broke: list[Broke]
     lags: dict[str, list[tuple[float, float]]]
     """By node: the time of a line about the event loop, and the most it was late in the second before, ms."""
 
@@ -101,8 +119,19 @@ def account(events: Iterable[Event]) -> Account:
         canary_eofs=_by_victim(evidence.rows(CanaryEof), origin),
         deaths=_by_victim(evidence.rows(Death), origin),
         noticed=[one for one in noticed.values() if one.observer in evidence.survivors],
+        broke=list(_broke(evidence, kills)),
         lags=lags,
     )
+
+
+def _broke(evidence: Evidence, kills: Mapping[str, float]) -> Iterator[Broke]:
+    for row in evidence.rows(WatchBroke):
+        t = row.t + evidence.storm_at
+        if row.peer not in kills or t < kills[row.peer] or row.node not in evidence.survivors:
+            continue
+        if row.eof_ms is not None and row.port is not None and row.peer_port is not None:
+            eof_t, ports = t - row.eof_ms / 1000, (row.port, row.peer_port)
+            yield Broke(row.node, row.peer, t, eof_t, row.mechanism, row.probes, ports, row.lag_ms or 0.0)
 
 
 def _counted(lines: Iterable[Event], agents: Iterable[str]) -> dict[str, list[Counted]]:

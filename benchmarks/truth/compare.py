@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
-from benchmarks.truth.account import Account, Noticed
+from benchmarks.truth.account import Account, Broke
 from benchmarks.truth.results import Gap, NodeBytes, VictimTimes, WindowBytes
 from benchmarks.truth.wire import Moved, Seen
 
 CONDUCTOR = "orchestrator"
-_WATCHES = ("tcp", "watch")
 _CLOSING_S = 0.001
 """An orderly close shortly before the kill is none of its doing; what ends closer to it than this may be."""
 
@@ -104,24 +103,50 @@ def _was_over(connection: Seen, t: float) -> bool:
 
 
 def gaps(account: Account, seen: Sequence[Seen]) -> list[Gap]:
-    """Of every detection by a watched connection whose end is in the capture."""
-    found = (_gap(noticed, account, seen) for noticed in account.noticed if noticed.mechanism in _WATCHES)
+    """Of the end of every watched connection to a victim that is in the capture and that an observer told of."""
+    found = (_gap(broke, account, seen) for broke in account.broke)
     return [gap for gap in found if gap is not None]
 
 
-def _gap(noticed: Noticed, account: Account, seen: Sequence[Seen]) -> Gap | None:
-    killed_s = account.kills[noticed.victim]
-    pair = {noticed.observer, noticed.victim}
-    between = (one for one in seen if one.service == "protocol" and {one.client, one.server} == pair)
-    ended = (one.end_of(noticed.victim) for one in between)
-    ends = [at_s for at_s in ended if at_s is not None and killed_s <= at_s <= noticed.t]
+def _gap(broke: Broke, account: Account, seen: Sequence[Seen]) -> Gap | None:
+    killed_s = account.kills[broke.victim]
+    between = [
+        one for one in seen if one.service == "protocol" and {one.client, one.server} == {broke.observer, broke.victim}
+    ]
+    own = [one for one in between if one.ports in (broke.ports, broke.ports[::-1]) and one.began_s < broke.t]
+    ends = _ends(own[-1:], broke.victim, killed_s)
     if not ends:
         return None
+    suspected = _brought(broke, account)
+    first = min(_ends(between, broke.victim, killed_s))
     return Gap(
-        observer=noticed.observer,
-        victim=noticed.victim,
-        mechanism=noticed.mechanism,
-        gap_ms=round((noticed.t - min(ends)) * 1000, 4),
-        after_last_ms=round((noticed.t - max(ends)) * 1000, 4),
-        lag_ms=account.lag_ms(noticed.observer, killed_s, noticed.t),
+        observer=broke.observer,
+        victim=broke.victim,
+        mechanism=broke.mechanism,
+        eof_ms=_ms(broke.eof_t - ends[0]),
+        evidence_ms=_ms(broke.t - ends[0]),
+        suspicion_ms=_ms(suspected - ends[0]) if suspected is not None else None,
+        after_first_ms=_ms(suspected - first) if suspected is not None else None,
+        lag_then_ms=broke.lag_ms,
+        lag_ms=account.lag_ms(broke.observer, killed_s, broke.t),
     )
+
+
+def _ends(connections: Iterable[Seen], victim: str, killed_s: float) -> list[float]:
+    ended = (one.end_of(victim) for one in connections)
+    return [at_s for at_s in ended if at_s is not None and at_s >= killed_s]
+
+
+def _brought(broke: Broke, account: Account) -> float | None:
+    """When the suspicion came that this evidence brought about; None when other evidence was first."""
+    if not broke.probes:
+        return None
+    return next(
+        (one.t for one in account.noticed
+         if (one.observer, one.victim, one.mechanism) == (broke.observer, broke.victim, broke.mechanism)),
+        None,
+    )  # fmt: skip
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 4)

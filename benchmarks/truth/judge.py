@@ -52,5 +52,5 @@ def hold(kept: Recording, found: Sequence[Connection], events: Sequence[Event]) 
         window=compare.window_bytes(told, seen),
         victims=compare.victim_times(told, seen),
         gaps=gaps,
-        others=len(told.noticed) - len(gaps),
+        others=len(told.noticed) - sum(gap.suspicion_ms is not None for gap in gaps),
     )

@@ -77,19 +77,26 @@ class VictimTimes(Measured):
 
 
 class Gap(Measured):
-    """One detection by a watched connection.
+    """The end of one watched connection to a victim, and what its observer made of it.
 
-    ``gap_ms`` counts from the first FIN or RST that the victim sent to the observer; ``after_last_ms`` from the
-    last one before the suspicion, which answered the probe that confirmed it.
+    All but ``after_first_ms`` count from the FIN or RST of this very connection on the wire, on the journal's clock.
     """
 
     observer: str
     victim: str
     mechanism: str
-    gap_ms: float
-    after_last_ms: float
+    eof_ms: float
+    """Until the end was read at the observer's socket."""
+    evidence_ms: float
+    """Until the watch had told the observer's detector, which then sends its confirming probe."""
+    suspicion_ms: float | None
+    """Until that probe was refused, and the victim suspected; None where other evidence was first."""
+    after_first_ms: float | None
+    """The same from the first FIN or RST that the victim sent to this observer on any connection."""
+    lag_then_ms: float
+    """By how much the observer's event loop was late at most from 50 ms before the EOF on, as it journaled."""
     lag_ms: float
-    """By how much the observer's event loop was late at most in that second, as it journaled."""
+    """By how much at most in those seconds."""
 
 
 class Truth(Measured):
@@ -170,8 +177,8 @@ def _order(victim: VictimTimes) -> str:
 
 
 def gap_summary(gaps: list[Gap]) -> tuple[float, float, float]:
-    """Median and p95 of the gaps, and the most loop lag that any of these observers recorded meanwhile; ms."""
-    found = [gap.gap_ms for gap in gaps]
+    """Median and p95 from a connection's end to the evidence, and the most loop lag recorded in those seconds; ms."""
+    found = [gap.evidence_ms for gap in gaps]
     return quantile(found, 0.5), quantile(found, 0.95), max(gap.lag_ms for gap in gaps)
 
 

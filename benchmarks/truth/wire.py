@@ -30,6 +30,8 @@ class Seen:
     """The node that opened it; None when nobody saw whose it was."""
     server: str
     service: Literal["protocol", "admin"]
+    ports: tuple[int, int]
+    """The client's and the server's."""
     began_s: float
     upward: Sequence[Moved]
     downward: Sequence[Moved]
@@ -75,6 +77,7 @@ def seen(
         client=nodes.get(pid) if pid is not None else None,
         server=server.node,
         service=server.service,
+        ports=(connection.client_port, connection.server_port),
         began_s=began_s,
         upward=_moved(connection.upward, offset),
         downward=_moved(connection.downward, offset),

@@ -1,6 +1,6 @@
 """What a line of the journal says, as typed rows: one class per event, its fields as docs/journal.md names them.
 
-Only the events that a metric or the verdict needs have a class; the others are passed over.
+Only the events that a metric, the verdict or a check needs have a class; the others are passed over.
 """
 
 from collections.abc import Mapping

@@ -107,6 +107,24 @@ class Suspect(Row):
 
 
 @dataclass(frozen=True, slots=True)
+class WatchBroke(Row):
+    """A connection to ``peer`` that ``node`` watched has broken."""
+
+    ev = "watch_broke"
+    peer: str
+    mechanism: str
+    probes: bool
+    """Whether this called for the confirming probe; if not, one was under way, or ``peer`` was held for dead."""
+    eof_ms: float | None = None
+    """How long before the line the connection's end had been read at its socket; None where its end is not known."""
+    port: int | None = None
+    """The node's own end of the connection."""
+    peer_port: int | None = None
+    lag_ms: float | None = None
+    """How late the event loop was at most, from 50 ms before that on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Alive(Row):
     """From now on ``node`` holds ``peer`` for alive again."""
 

@@ -14,7 +14,7 @@ from protocols.a2a.codec import agent_card, identity_of, to_a2a
 from protocols.a2a.requests import SentRequests
 from protocols.a2a.server import Executor, RequestHandler, application, refusal
 from protocols.a2a.tasks import OpenTasks
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, checked
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity, checked
 from protocols.errors import PeerRejectedError, PeerTimeoutError, PeerUnreachableError
 from protocols.inbox import Inbox
 from protocols.message import Message
@@ -45,9 +45,9 @@ class A2AAdapter(BaseProtocolAdapter):
         self._bound_s = timeouts.connect_s + timeouts.ack_s
         self._inbox = Inbox()
         self._links: dict[str, Link] = {}
-        self._watching: dict[str, list[asyncio.Future[str]]] = {}
+        self._watching: dict[str, list[asyncio.Future[Broken]]] = {}
         self._requests = SentRequests(self._deliver, self._broke, self._bound_s)
-        self._open_tasks = OpenTasks(lambda peer: self._broke(peer, "it hung up on the stream of its own request"))
+        self._open_tasks = OpenTasks(self._broke)
         self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._handler: RequestHandler | None = None
         self._server: AsgiServer | None = None
@@ -126,9 +126,9 @@ class A2AAdapter(BaseProtocolAdapter):
         if card is not None:
             _check_name(peer, identity_of(card))
 
-    async def watch(self, peer: str) -> str:
+    async def watch(self, peer: str) -> Broken:
         """Wait until the stream of a task, ours at the peer or the peer's here, breaks before its time."""
-        broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        broken: asyncio.Future[Broken] = asyncio.get_running_loop().create_future()
         watching = self._watching.setdefault(peer, [])
         watching.append(broken)
         try:
@@ -183,10 +183,10 @@ class A2AAdapter(BaseProtocolAdapter):
         self.rejections[refused.kind] += 1
         return refusal(self.binding, str(refused))
 
-    def _broke(self, peer: str, what: str) -> None:
+    def _broke(self, peer: str, how: Broken) -> None:
         for broken in self._watching.pop(peer, []):
             if not broken.done():
-                broken.set_result(what)
+                broken.set_result(how)
 
 
 class A2ARestAdapter(A2AAdapter):

@@ -20,8 +20,10 @@ from a2a.utils.errors import TaskNotFoundError, UnsupportedOperationError
 
 from protocols.a2a.client import Link, translated
 from protocols.a2a.codec import foreign_result, from_artifact, is_of_the_lab
+from protocols.adapter import Broken
 from protocols.errors import PeerRejectedError, ProtocolError
 from protocols.message import Message
+from protocols.wire import Carrier, carried
 
 _MAX_REMEMBERED = 10_000
 _OVER = (
@@ -33,7 +35,7 @@ _OVER = (
 _REFUSED = (TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_REJECTED)
 
 Deliver = Callable[[Message], None]
-Broke = Callable[[str, str], None]
+Broke = Callable[[str, Broken], None]
 
 
 @dataclass(eq=False)
@@ -120,9 +122,10 @@ class SentRequests:
         self, link: Link, asked: Asked, events: AsyncIterator[StreamResponse], receipt: asyncio.Future[None], doing: str
     ) -> None:
         peer = asked.request.recipient
+        carrier = Carrier()
         try:
             async with link.used():
-                with translated(peer, doing):
+                with translated(peer, doing), carried() as carrier:
                     async for event in events:
                         self._take(asked, event)
                         if asked.refused:
@@ -135,7 +138,7 @@ class SentRequests:
             if not receipt.done():
                 receipt.set_exception(error)
             elif not asked.over:
-                self._broke(peer, str(error))
+                self._broke(peer, Broken(str(error), carrier.end))
 
     def _take(self, asked: Asked, event: StreamResponse) -> None:
         match event.WhichOneof("payload"):

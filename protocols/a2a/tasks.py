@@ -11,7 +11,9 @@ from a2a.server.context import ServerCallContext
 from a2a.server.tasks import InMemoryTaskStore
 from a2a.types import Task, TaskState, TaskStatusUpdateEvent
 
+from protocols.adapter import Broken
 from protocols.message import Message
+from protocols.wire import Tally, served
 
 _KEPT_TASKS = 500
 _UNDER_WAY = (TaskState.TASK_STATE_SUBMITTED, TaskState.TASK_STATE_WORKING)
@@ -35,7 +37,7 @@ class OpenTask:
 class OpenTasks:
     """All open tasks; a request sent again while its task is open joins that task."""
 
-    def __init__(self, hung_up: Callable[[str], None]) -> None:
+    def __init__(self, hung_up: Callable[[str, Broken], None]) -> None:
         self._hung_up = hung_up
         self._tasks: dict[tuple[str, str], OpenTask] = {}
 
@@ -64,6 +66,7 @@ class OpenTasks:
     async def read_out(self, task: OpenTask, events: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
         """Pass the events of ``task`` on to one reader, and see whether it stays until the result."""
         task.readers += 1
+        connection = served()
         # The SDK ends a stream whose reader hangs up like one that has come to its end.
         ended = False
         try:
@@ -76,14 +79,15 @@ class OpenTasks:
                     ended = isinstance(event, Task | TaskStatusUpdateEvent) and event.status.state not in _UNDER_WAY
         finally:
             task.readers -= 1
-            self._left(task, ended=ended)
+            self._left(task, connection, ended=ended)
 
-    def _left(self, task: OpenTask, *, ended: bool) -> None:
+    def _left(self, task: OpenTask, connection: Tally | None, *, ended: bool) -> None:
         if not task.task_id:
             self.close(task)
         elif not task.result.done():
             if not ended:
-                self._hung_up(task.request.sender)
+                end = connection.end if connection is not None else None
+                self._hung_up(task.request.sender, Broken("it hung up on the stream of its own request", end))
         elif not task.told.done() and (ended or not task.readers):
             task.told.set_result(ended)
 

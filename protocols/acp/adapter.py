@@ -37,11 +37,11 @@ from protocols.acp import parts
 from protocols.acp.client import Link, translated
 from protocols.acp.server import AcpServer, refusal
 from protocols.acp.store import KeyedStore, RecentResources
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, checked
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity, checked
 from protocols.errors import IdentityError, PeerRejectedError, PeerUnreachableError, ProtocolError
 from protocols.message import Message, Traffic
 from protocols.serving import AsgiServer, BodyRefusedError, bounded
-from protocols.wire import classify, count_served
+from protocols.wire import carried, classify, count_served
 
 ROUTES = {"/ping": Traffic.HEARTBEAT}
 _MAX_CUT_RUNS = 100
@@ -145,9 +145,9 @@ class AcpAdapter(BaseProtocolAdapter):
         async with self._call(peer, "a ping") as (client, url):
             await client.ping(base_url=url)
 
-    async def watch(self, peer: str) -> str:
+    async def watch(self, peer: str) -> Broken:
         """A stream of the peer's presence, which breaks when the peer dies."""
-        with classify(Traffic.HEARTBEAT, peer):
+        with classify(Traffic.HEARTBEAT, peer), carried() as carrier:
             opened = asyncio.Event()
             watching = asyncio.create_task(self._attend(peer, opened), name=f"watch {peer}")
         self._link(peer).watch(watching)
@@ -156,10 +156,10 @@ class AcpAdapter(BaseProtocolAdapter):
         finally:
             watching.cancel()
         if watching.cancelled():
-            return "the link was given up"
+            return Broken("the link was given up")
         error = watching.exception()
         if error is None or (isinstance(error, ProtocolError) and opened.is_set()):
-            return str(error or watching.result())
+            return Broken(str(error or watching.result()), carrier.end)
         raise error
 
     async def resume(self, peer: str) -> None:

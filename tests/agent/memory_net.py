@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import ClassVar
 
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity
 from protocols.errors import PeerRejectedError, PeerTimeoutError, PeerUnreachableError
 from protocols.message import Message
 
@@ -116,7 +116,7 @@ class MemoryAdapter(BaseProtocolAdapter):
         self.inbox: asyncio.Queue[Message] = asyncio.Queue()
         self.lines: dict[str, asyncio.Event] = {}
         """Open connections; the event is set when one is cut."""
-        self.evidence: dict[str, asyncio.Future[str]] = {}
+        self.evidence: dict[str, asyncio.Future[Broken]] = {}
         """What ``watch`` waits for, by peer."""
         self.name_here = context.identity.node_id
         self._network = network
@@ -158,7 +158,7 @@ class MemoryAdapter(BaseProtocolAdapter):
             raise PeerTimeoutError(peer, "the probe got lost")
         await self._exchange(peer)
 
-    async def watch(self, peer: str) -> str:
+    async def watch(self, peer: str) -> Broken:
         """Wait until the test provides evidence."""
         if peer not in self.evidence:
             raise NotImplementedError

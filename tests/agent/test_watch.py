@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from protocols.adapter import Endpoint
+from protocols.adapter import Broken, Endpoint
 from protocols.errors import PeerUnreachableError
+from protocols.wire import End
 from tests.agent.lab import Lab
 
 MakeLab = Callable[..., Lab]
@@ -31,6 +32,24 @@ async def test_the_protocols_own_evidence_is_confirmed_by_a_probe(
         await asyncio.sleep(0.5)
         assert [change[3] for change in a.changes()] == ([mechanism] if mechanism else [])
         assert len(lab.network.of("probe")) == 1
+        (broke,) = a.events("watch_broke")
+        assert (broke["mechanism"], broke["probes"], "port" in broke) == ("watch", True, False)
+
+
+async def test_evidence_names_the_connection_that_broke_and_when(make_lab: MakeLab) -> None:
+    """Its end was read at the socket before the protocol told; who is held for dead is not probed again."""
+    async with make_lab(detector={"mode": "native"}) as lab:
+        a = lab.observer()
+        a.adapter.evidence[B] = stream = asyncio.get_running_loop().create_future()
+        await a.mesh.link(B, "start")
+        lab.network.kill(B)
+        a.node._heartbeat.doubt(B, "request")
+        await asyncio.sleep(0.5)
+        stream.set_result(Broken("the stream broke", End(lab.clock.now() - 0.004, 40001, 9002)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        (broke,) = a.events("watch_broke")
+        assert (broke["eof_ms"], broke["port"], broke["peer_port"], broke["probes"]) == (4.0, 40001, 9002, False)
 
 
 async def test_a_protocol_without_streams_is_watched_by_probes_alone(make_lab: MakeLab) -> None:
@@ -65,6 +84,10 @@ async def test_the_labs_own_idle_connection_shows_a_death(make_lab: MakeLab) -> 
         await connections[0].wait_closed()
         await asyncio.sleep(0.1)
         assert a.changes() == [("suspect", B, 0, "tcp")]
+        (broke,) = a.events("watch_broke")
+        assert (broke["peer"], broke["mechanism"], broke["probes"]) == (B, "tcp", True)
+        assert (broke["port"], broke["peer_port"]) == (connections[0].get_extra_info("peername")[1], port)
+        assert broke["eof_ms"] < 1
         server.close()
         await server.wait_closed()
         assert received == [b""]

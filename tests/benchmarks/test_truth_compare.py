@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.truth.results import VictimTimes, WindowBytes
+from benchmarks.truth.results import Gap, VictimTimes, WindowBytes
 from orchestrator.journal import Event
 
-from .wire_storm import OFFSET_S, VICTIM, broken, journal, packet, packets, sightings, truth
+from .wire_storm import OFFSET_S, VICTIM, broken, end, journal, packet, packets, sightings, truth
 
 
 def _but(ev: str, **changes: Any) -> list[Event]:
@@ -32,7 +32,11 @@ def test_honest_journal_agrees_to_the_byte() -> None:
         VictimTimes(victim=VICTIM, first_end_ms=3.0, canary_end_ms=5.0, canary_eof_ms=6.0, death_ms=7.0)
     ]
     (gap,) = found.gaps
-    assert (gap.observer, gap.gap_ms, gap.after_last_ms, gap.lag_ms, found.others) == ("agent_1", 1.5, 0.7, 2.5, 1)
+    assert gap == Gap(
+        observer="agent_1", victim=VICTIM, mechanism="tcp", eof_ms=0.8, evidence_ms=1.2, suspicion_ms=1.5,
+        after_first_ms=1.5, lag_then_ms=1.25, lag_ms=2.5,
+    )  # fmt: skip
+    assert found.others == 1
     assert (found.unowned, found.unowned_bytes, found.connections) == (0, 0, 7)
 
 
@@ -108,8 +112,7 @@ def test_death_without_a_packet_is_caught() -> None:
 def test_late_detection_breaks_both_bounds() -> None:
     """More than 2 ms in the median, and more than the loop lag in the p95; a starved host is not judged."""
     late = [
-        dict(event) | {"t": 110.0075} if event["ev"] == "suspect" and event["node"] == "agent_1" else event
-        for event in journal()
+        dict(event) | {"t": 110.0075, "eof_ms": 0.1} if event["ev"] == "watch_broke" else event for event in journal()
     ]
     found = truth(late)
     assert [words.partition(": ")[2][:30] for words in broken(found)] == [
@@ -119,10 +122,41 @@ def test_late_detection_breaks_both_bounds() -> None:
     assert broken(found.model_copy(update={"starved": True})) == []
 
 
-def test_gap_counts_from_the_end_of_that_very_pair() -> None:
-    """What the victim's other connections did is not the observer's business."""
-    earlier = [*packets(), packet(110.001, 9004, 49999, 1, flags=0x11)]
-    assert truth(seen=sorted(earlier, key=lambda one: one.unix_s)).gaps[0].gap_ms == 1.5
+def test_gap_counts_from_the_end_of_that_very_connection() -> None:
+    """A process's connections end one after another: what the others did is not what the observer watched."""
+    elsewhere = [*packets(), packet(110.001, 9004, 49999, 1, flags=0x11), end(110.002, 40006, 9001)]
+    (gap,) = truth(seen=sorted(elsewhere, key=lambda one: one.unix_s)).gaps
+    assert (gap.eof_ms, gap.evidence_ms, gap.suspicion_ms, gap.after_first_ms) == (0.8, 1.2, 1.5, 3.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "suspected"),
+    [
+        ({"probes": False}, False),  # other evidence had been first
+        ({"mechanism": "watch"}, False),  # the suspicion came by the other one
+        ({"port": 9001, "peer_port": 40006}, True),  # it hung on the one that the victim had opened
+    ],
+)
+def test_only_the_suspicion_that_a_watch_brought_about_is_its_own(changes: dict[str, Any], *, suspected: bool) -> None:
+    """The end is compared all the same."""
+    found = truth(_but("watch_broke", **changes))
+    (gap,) = found.gaps
+    assert (gap.suspicion_ms is not None, found.others) == (suspected, 1 if suspected else 2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"port": 40003},  # no such connection of the two in the capture
+        {"eof_ms": None},  # the watch does not know what ended
+        {"t": 109.9},  # before the kill
+        {"peer": "agent_2"},  # nobody was killed there
+    ],
+)
+def test_end_that_the_capture_knows_nothing_of_is_no_gap(changes: dict[str, Any]) -> None:
+    """It is left out, and the suspicion counts as one that came otherwise."""
+    found = truth(_but("watch_broke", **changes))
+    assert (found.gaps, found.others) == ([], 2)
 
 
 @pytest.mark.parametrize("silent", ["agent_2", VICTIM])

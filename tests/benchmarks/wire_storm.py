@@ -113,6 +113,10 @@ def journal(told: float = 1.0) -> list[Event]:
         said(STORM, "kill_call", victim=VICTIM),
         said(110.006, "canary_eof", victim=VICTIM),
         said(110.007, "death", victim=VICTIM, signal=9),
+        said(
+            110.0052, "watch_broke", "agent_1", peer=VICTIM, mechanism="tcp", probes=True, eof_ms=0.4, port=40002,
+            peer_port=9004, lag_ms=1.25,
+        ),
         said(110.0055, "suspect", "agent_1", peer=VICTIM, peer_inc=0, mechanism="tcp"),
         said(110.009, "suspect", "agent_2", peer=VICTIM, peer_inc=0, mechanism="gossip"),
         said(110.8, "loop_lag", "agent_1", max_ms=2.5, p99_ms=2.5, n=20),

@@ -184,7 +184,9 @@ def test_watch_tells_of_a_killed_peer(arena: Arena) -> None:
         await arena.exchange(a, "b")
         assert not watching.done()
         b.kill()
-        assert await watching
+        broken = await watching
+        assert broken.end is not None
+        assert broken.end.peer_port == a.context.resolve("b").port
 
     arena.run(scenario())
 

@@ -69,7 +69,7 @@ def test_resume_subscribes_again(run: RunScenario, counter: ByteCounter) -> None
             broke = asyncio.create_task(a.watch("b"))
             await asyncio.sleep(0)
             cut(b)
-            assert "failed" in await broke
+            assert "failed" in (await broke).what
             await a.connect("b")
             counter.drain()
             b.context.counter.drain()
@@ -143,7 +143,10 @@ def test_worker_sees_its_requester_go(run: RunScenario) -> None:
             watching = asyncio.create_task(b.watch("a"))
             await asyncio.sleep(0)
             await a.close()
-            assert "hung up" in await watching
+            broken = await watching
+            assert "hung up" in broken.what
+            assert broken.end is not None
+            assert broken.end.own_port == b.context.resolve("b").port
 
     run(scenario())
 
@@ -176,7 +179,9 @@ def test_quiet_stream_breaks_in_time(run: RunScenario, monkeypatch: pytest.Monke
             await a.connect("b")
             watching = asyncio.create_task(a.watch("b"))
             await send(a, request())
-            assert "in time" in await watching
+            broken = await watching
+            assert "in time" in broken.what
+            assert broken.end is None
 
     run(scenario())
 

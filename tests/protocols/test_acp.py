@@ -116,7 +116,7 @@ def test_watch_ends_with_its_link_and_leaves_no_run(run: RunScenario, counter: B
             watching = asyncio.create_task(lab.requester.watch("agent_2"))
             await until(lambda: tasks("_run_coro") == 1)
             await lab.requester.disconnect("agent_2")
-            assert await watching == "the link was given up"
+            assert (await watching).what == "the link was given up"
             await until(lambda: tasks("_run_coro") == 0)
 
     run(scenario())
