@@ -131,7 +131,7 @@ def test_the_dry_run_shows_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runtime", "fault", "parameters"), [("local", "squeeze", {"cpus": 0.5}), ("docker", "partition", {})]
+    ("runtime", "fault", "parameters"), [("local", "memory", {"spare_mib": 4}), ("docker", "partition", {})]
 )
 def test_a_fault_that_the_runtime_cannot_do_is_refused_before_the_run(
     runtime: str, fault: str, parameters: Entry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
