@@ -9,7 +9,7 @@ from protocols.errors import FaultError
 
 Ability = Literal["kill", "restart", "pause", "cut", "links", "squeeze", "memory"]
 
-_NO_PROXY = "no proxy stands between containers; leave RUNTIME at local"
+_NO_PROXY = "no proxy stands between containers, and chaos has no rights on their network; leave RUNTIME at local"
 LACKS: Mapping[str, Mapping[Ability, str]] = MappingProxyType(
     {
         "local": MappingProxyType(
