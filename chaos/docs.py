@@ -77,7 +77,8 @@ _QUESTIONS = """\
 `broken-streams`: an A2A client follows a task by a stream of events. When its connection breaks it takes the stream up
 again with `tasks/subscribe`, or fetches the task where it ended meanwhile. An event that gets lost in between leaves
 its caller waiting until the deadline. Take-over is off, so that nobody else does the work instead: `lost_tasks` counts
-what was lost, the latencies say what the interruption cost.
+what was lost, the latencies say what the interruption cost. A task that its agent gave up counts as well: the
+journal's `task_failed` tells `too_late` and `unavailable` from a result that never came.
 
 `lost-answers`: a request has arrived and is worked on when the connection breaks, and whoever sent it sends it again.
 `duplicate_effects` counts answers that were committed twice, `redundant` the share of steps that were done again
