@@ -75,10 +75,11 @@ _QUESTIONS = """\
 ### Two questions of those who use the SDKs
 
 `broken-streams`: an A2A client follows a task by a stream of events. When its connection breaks it takes the stream up
-again with `tasks/subscribe`, or fetches the task where it ended meanwhile. An event that gets lost in between leaves
-its caller waiting until the deadline. Take-over is off, so that nobody else does the work instead: `lost_tasks` counts
-what was lost, the latencies say what the interruption cost. A task that its agent gave up counts as well: the
-journal's `task_failed` tells `too_late` and `unavailable` from a result that never came.
+again with `tasks/subscribe`, or fetches the task where it ended meanwhile. `lost_tasks` says whether work was lost for
+good; take-over is off, so that no other owner begins it anew. It does not tell an event that came late from one that
+never came: agents ask again for what stays away. In one run of 24 s an adapter that took no stream up again lost no
+task either, so that this scenario judges the mesh as a whole, not resubscription alone. A task that its agent gave up
+counts as lost: the journal's `task_failed` has the reason.
 
 `lost-answers`: a request has arrived and is worked on when the connection breaks, and whoever sent it sends it again.
 `duplicate_effects` counts answers that were committed twice, `redundant` the share of steps that were done again
