@@ -4,12 +4,16 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from inspect import cleandoc
+from itertools import takewhile
 from pathlib import Path
+
+import yaml
 
 from chaos import faults, victims
 from chaos.parameters import Parameters
 from chaos.targets import LACKS
 
+_SHIPPED = Path(__file__).resolve().parents[1] / "scenarios"
 _EFFECTS = {
     "ends": "the process ends; healing starts it anew",
     "silences": "it lives, and nobody hears of it; counts as dead until it is healed",
@@ -60,6 +64,31 @@ _VICTIMS = """\
 `victims: {policy, count or fraction, tool, same_as}`. Without a number it is `scenario.kill_fraction`.
 """
 
+_SCENARIOS = """\
+## Scenarios
+
+`SCENARIO=NAME`, or `--scenario NAME`, merges `scenarios/NAME.yaml` over the configuration; flags win over both. One
+that has bounds (`expect:`) ends with exit code 1 when a bound is broken.
+"""
+
+_QUESTIONS = """\
+### Two questions of those who use the SDKs
+
+`broken-streams`: an A2A client follows a task by a stream of events. When its connection breaks it takes the stream up
+again with `tasks/subscribe`, or fetches the task where it ended meanwhile. `lost_tasks` says whether work was lost for
+good; take-over is off, so that no other owner begins it anew. It does not tell an event that came late from one that
+never came: agents ask again for what stays away. In one run of 24 s an adapter that took no stream up again lost no
+task either, so that this scenario judges the mesh as a whole, not resubscription alone. A task that its agent gave up
+counts as lost: the journal's `task_failed` has the reason.
+
+`lost-answers`: a request has arrived and is worked on when the connection breaks, and whoever sent it sends it again.
+`duplicate_effects` counts answers that were committed twice, `redundant` the share of steps that were done again
+although they had been done: what a protocol, or the agent behind it, does not recognise as the same request.
+
+Both ends live all the time; a cut of so short a time would not do, since TCP waits it out. The resets are the proxy's,
+so that both scenarios run on local processes only.
+"""
+
 _HEALING = """\
 ## Healing, whatever happens
 
@@ -82,6 +111,11 @@ one more process, so that times of runs with and without it do not compare: a ro
 without and 0.14 to 0.17 ms with it (median of 2,000, on 2 cores that others used as well). Bytes are counted at the
 agents' own sockets, as ever. What it cannot do as a network does: a new connection over a cut link is accepted, and
 then silent; loss is a delay, since TCP hides it.
+
+Between containers there is none, and what bends links is refused there before the run. The kernel could do it (`netem`,
+traffic shaping, packet filters), but not every kernel has `netem` ("Specified qdisc kind is unknown" where it is
+missing), and all of it needs CAP_NET_ADMIN inside each agent's network. Agents have no capability at all, and chaos
+can neither make nor enter a container, on purpose. A cut there takes the container off its network instead.
 
 ## Adding a fault
 
@@ -111,8 +145,18 @@ reason in `LACKS`.
 
 def render() -> str:
     """The whole file, ending in a newline."""
-    parts = [_INTRODUCTION, "## The faults\n", _table(), *map(_entry, faults.names()), _VICTIMS, _policies(), _HEALING]
+    parts = [_INTRODUCTION, "## The faults\n", _table(), *map(_entry, faults.names()), _VICTIMS, _policies()]
+    parts += [_SCENARIOS, *map(_scenario, sorted(_SHIPPED.glob("*.yaml"))), "", _QUESTIONS, _HEALING]
     return "\n".join(parts)
+
+
+def _scenario(path: Path) -> str:
+    """One line: what stands at the head of the file, and where its faults are not to be had."""
+    text = path.read_text(encoding="utf-8")
+    head = [line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), text.splitlines())]
+    needs = {faults.load(entry.get("fault", "kill")).needs for entry in yaml.safe_load(text).get("chaos", ())}
+    without = [runtime for runtime, lacking in LACKS.items() if needs & lacking.keys()]
+    return f"- `{path.stem}`: {' '.join(head)}" + "".join(f" Not on {runtime} agents." for runtime in without)
 
 
 def _table() -> str:

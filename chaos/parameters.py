@@ -15,6 +15,8 @@ class Parameters(BaseModel):
     corrupt: float | None = Field(None, gt=0, le=1, description="a share above 0, up to 1")
     cpus: float | None = Field(None, ge=0.01, le=64, description="a number of CPUs from 0.01 to 64")
 
+    spare_mib: float | None = Field(None, ge=0, le=512, description="mebibytes beyond what it uses, from 0 to 512")
+
     @property
     def given(self) -> dict[str, float]:
         """Those that are set, by name."""

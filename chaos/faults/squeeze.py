@@ -1,4 +1,9 @@
-"""CPU squeeze: the victims get so many CPUs at most (0.05 is a twentieth of one), and everything they do is slow."""
+"""CPU squeeze: the victims get so many CPUs at most (0.05 is a twentieth of one), and everything they do is slow.
+
+By the engine's CPU quota on containers; on local processes by SIGSTOP and SIGCONT, whenever the process has used up its
+share of a tenth of a second by the kernel's own clock of it. How much it had is checked when the limit is lifted. What
+an agent does is slow by as much as it needs the CPU; a tool that only waits takes as long as ever.
+"""
 
 from chaos.faults import Fault
 from chaos.reversible import Blow, Reversible

@@ -30,6 +30,7 @@ async def _serve() -> None:
     while line := await orders.readline():
         shapes: dict[Flow, Shape] = {(source, dest): Shape(**shape) for source, dest, shape in json.loads(line)}
         weather.change(shapes)
+        await proxy.reset_struck()
         _answer()
     await proxy.close()
 

@@ -7,6 +7,7 @@ mended. A connection that its client gave up before it reached the other side is
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -18,6 +19,8 @@ _PIECE_BYTES = 65_536
 _PIECES = 64
 """As many wait in one direction of a connection; then its sender has to wait, as for a full window."""
 _PLAIN = Shape()
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""struct linger: what is unsent is thrown away when the socket is closed."""
 
 
 @dataclass
@@ -36,6 +39,10 @@ class Weather:
     def of(self, flow: Flow) -> Shape:
         """What ``flow`` suffers now."""
         return self.shapes.get(flow, _PLAIN)
+
+    def resets(self, flow: Flow) -> bool:
+        """Whether connections between the two ends of ``flow`` are reset now."""
+        return self.of(flow).reset or self.of((flow[1], flow[0])).reset
 
     async def passable(self, flow: Flow) -> None:
         """Wait until ``flow`` is not cut."""
@@ -97,17 +104,24 @@ class Proxy:
         self._clock = clock
         self._rng = rng
         self._servers: list[asyncio.Server] = []
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], Flow] = {}
 
     async def listen(self, flow: Flow, listener: socket.socket, host: str, port: int) -> None:
         """Take connections that ``flow[0]`` opens to ``flow[1]``, which serves ``host:port``."""
 
         def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.create_task(self._forward(flow, (host, port), reader, writer))
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
+            self._connections[task] = flow
+            task.add_done_callback(self._connections.pop)
 
         self._servers.append(await asyncio.start_server(forward, sock=listener, limit=_PIECE_BYTES))
+
+    async def reset_struck(self) -> None:
+        """Reset the connections that the weather resets; returns when it is done."""
+        struck = [task for task, flow in self._connections.items() if self._weather.resets(flow)]
+        for task in struck:
+            task.cancel()
+        await asyncio.gather(*struck, return_exceptions=True)
 
     async def close(self) -> None:
         """Take no more connections, and end those that there are."""
@@ -130,6 +144,8 @@ class Proxy:
         taking = [asyncio.create_task(up.take(reader))]
         far: asyncio.StreamWriter | None = None
         try:
+            if self._weather.resets(flow):
+                return
             # A handshake needs both ways.
             await self._weather.passable(flow)
             await self._weather.passable((flow[1], flow[0]))
@@ -148,4 +164,13 @@ class Proxy:
                 task.cancel()
             for end in (writer, far):
                 if end is not None:
+                    if self._weather.resets(flow):
+                        _reset(end)
                     end.close()
+
+
+def _reset(end: asyncio.StreamWriter) -> None:
+    """Have the kernel say RST in the place of an orderly end, whatever is still to be sent or read."""
+    with contextlib.suppress(OSError):  # it has ended already
+        end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    end.transport.abort()

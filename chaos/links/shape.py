@@ -27,6 +27,8 @@ class Shape:
     """Of one connection in one direction; 0: as fast as it can."""
     corrupt: float = 0.0
     """Share of the pieces in which one byte is another."""
+    reset: bool = False
+    """Connections that use this flow, in either direction, are reset, those that are opened meanwhile too."""
 
     def with_(self, other: "Shape") -> "Shape":
         """Both at once: delays add up, the narrower of two limits holds, chances are independent."""
@@ -38,6 +40,7 @@ class Shape:
             1 - (1 - self.loss) * (1 - other.loss),
             min(limits, default=0.0),
             1 - (1 - self.corrupt) * (1 - other.corrupt),
+            self.reset or other.reset,
         )
 
     def delay_s(self, rng: Random) -> float:

@@ -7,13 +7,13 @@ from typing import Literal, Protocol
 from chaos.links.shape import Bend
 from protocols.errors import FaultError
 
-Ability = Literal["kill", "restart", "pause", "cut", "links", "squeeze"]
+Ability = Literal["kill", "restart", "pause", "cut", "links", "squeeze", "memory"]
 
-_NO_PROXY = "no proxy stands between containers; leave RUNTIME at local"
+_NO_PROXY = "no proxy stands between containers, and chaos has no rights on their network; leave RUNTIME at local"
 LACKS: Mapping[str, Mapping[Ability, str]] = MappingProxyType(
     {
         "local": MappingProxyType(
-            {"squeeze": "a process without a control group of its own has no CPU limit; use RUNTIME=docker"}
+            {"memory": "without a control group of its own it has no memory limit to live under; use RUNTIME=docker"}
         ),
         "docker": MappingProxyType({"links": _NO_PROXY}),
     }
@@ -68,6 +68,9 @@ class Target(Protocol):
 
     async def squeeze(self, node: str, cpus: float | None) -> None:
         """Give the agent so many CPUs at most; None: what it had."""
+
+    async def limit_memory(self, node: str, spare_mib: float | None) -> None:
+        """Leave the agent so much memory beyond what it has now; None: as much as it could have before."""
 
 
 def lacks(runtime: str, fault: str, needs: Ability) -> str | None:

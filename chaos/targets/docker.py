@@ -142,6 +142,10 @@ class DockerTarget:
         """Limit its CPUs, or lift the limit; raises FaultError unless the engine says so."""
         await self._run(self._fleet.squeeze, node, self._authorised_id(node), cpus)
 
+    async def limit_memory(self, node: str, spare_mib: float | None) -> None:
+        """Limit its memory, or lift the limit; raises FaultError unless the engine says so, or when it has died."""
+        await self._run(self._fleet.limit_memory, node, self._authorised_id(node), spare_mib)
+
     async def bend(self, name: str, node: str, _bend: Bend) -> None:
         """Raises FaultError: it is refused before the run."""
         raise FaultError(f"expected a proxy to carry out {name} on {node}, there is none between containers")

@@ -53,8 +53,19 @@ class Engine(Protocol):
     def unpause(self, container: str) -> None:
         """Thaw it."""
 
-    def update_container(self, container: str, *, cpu_period: int, cpu_quota: int) -> object:
-        """Limit the CPU time, in microseconds of each period; -1 lifts the limit."""
+    def update_container(
+        self,
+        container: str,
+        *,
+        cpu_period: int | None = None,
+        cpu_quota: int | None = None,
+        mem_limit: int | None = None,
+        memswap_limit: int | None = None,
+    ) -> object:
+        """Limit the CPU time (microseconds of each period; -1 lifts the limit), or the memory, with swap (bytes)."""
+
+    def stats(self, container: str, *, stream: Literal[False], one_shot: Literal[True]) -> dict[str, Any]:
+        """What a container uses now."""
 
     def networks(self, *, filters: dict[str, Any]) -> list[dict[str, Any]]:
         """List networks."""
@@ -94,10 +105,22 @@ class _Config(BaseModel):
 class _HostConfig(BaseModel):
     cpu_quota: int = Field(alias="CpuQuota", default=0)
     """Microseconds of each period; 0 or less for no limit."""
+    memory_bytes: int = Field(alias="Memory", default=0)
+    """0 for no limit."""
 
 
 class _NetworkSettings(BaseModel):
     networks: dict[str, Any] = Field(alias="Networks", default_factory=dict)
+
+
+class _Memory(BaseModel):
+    usage: int = 0
+
+
+class Usage(BaseModel):
+    """What a container uses."""
+
+    memory: _Memory = Field(alias="memory_stats")
 
 
 class Network(BaseModel):

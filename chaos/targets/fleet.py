@@ -6,7 +6,7 @@ full id, just before the same full id is hurt, holds for the container that is h
 
 import re
 
-from chaos.targets.engine import Container, Engine, Listed, Network, clear_errors
+from chaos.targets.engine import Container, Engine, Listed, Network, Usage, clear_errors
 from protocols.errors import ConfigError, FaultError, LabError
 
 RUN_LABEL, ROLE_LABEL, NODE_LABEL = "failstorm.run", "failstorm.role", "failstorm.node"
@@ -16,6 +16,9 @@ _STOP_TIMEOUT_S = 5
 _CPU_PERIOD_US = 100_000
 _NO_QUOTA = -1
 _KILLED = 137
+_MIB = 2**20
+MEMORY_MIB = 512
+"""What an agent's container has by compose.yaml, and gets back."""
 
 
 class Fleet:
@@ -125,6 +128,29 @@ class Fleet:
         if self.inspect(node, container_id).host.cpu_quota != quota:
             raise FaultError(f"expected {node} to have a CPU quota of {quota} us, the engine says otherwise")
 
+    def limit_memory(self, node: str, container_id: str, spare_mib: float | None) -> None:
+        """Leave it ``spare_mib`` beyond what it uses now, or lift the limit.
+
+        Raises FaultError unless the engine then says so, and for one whom the kernel killed under the limit.
+        """
+        state = self.inspect(node, container_id).state
+        if not state.running and state.out_of_memory:
+            raise FaultError(
+                f"expected {node} to live with little memory, but the kernel killed it for want of it "
+                f"(exit code {state.exit_code}); raise spare_mib"
+            )
+        self._must_run(node, container_id, "the end of its memory limit" if spare_mib is None else "its memory limit")
+        with clear_errors(f"limit the memory of {node}"):
+            limit = MEMORY_MIB * _MIB
+            if spare_mib is not None:
+                usage = Usage.model_validate(self._engine.stats(container_id, stream=False, one_shot=True))
+                limit = min(limit, usage.memory.usage + int(spare_mib * _MIB))
+            # No swap under the fault: what does not fit is to hurt. Without it as much again, as engines do by default.
+            swap = limit if spare_mib is not None else 2 * limit
+            self._engine.update_container(container_id, mem_limit=limit, memswap_limit=swap)
+        if self.inspect(node, container_id).host.memory_bytes != limit:
+            raise FaultError(f"expected {node} to have a memory limit of {limit} bytes, the engine says otherwise")
+
     def heal_all(self) -> tuple[str, ...]:
         """Thaw, connect and unlimit every agent that is hurt but lives; returns what was done, one phrase each.
 
@@ -145,6 +171,9 @@ class Fleet:
             if container.state.paused:
                 self.resume(node, listed.id)
                 done.append(f"{node} thawed")
+            if 0 < container.host.memory_bytes < MEMORY_MIB * _MIB:
+                self.limit_memory(node, listed.id, None)
+                done.append(f"{node} given memory")
         return tuple(done)
 
     def _must_run(self, node: str, container_id: str, until: str) -> None:

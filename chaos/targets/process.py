@@ -12,6 +12,7 @@ from chaos import faults
 from chaos.links.control import Links
 from chaos.links.shape import Bend, Shape
 from chaos.targets import check_order, lacks
+from chaos.targets.throttle import Throttle
 from protocols.errors import FaultError
 
 _FREEZE_TIMEOUT_S = 2.0
@@ -38,6 +39,7 @@ class ProcessTarget:
         self._spawn = spawn
         self._links = links
         self._handles: dict[str, _Handle] = {}
+        self._throttles: dict[str, Throttle] = {}
 
     def register(self, node: str, process: subprocess.Popen[bytes]) -> None:
         """Take ``process``, a child of this one that nobody has waited for, as agent ``node``.
@@ -124,8 +126,19 @@ class ProcessTarget:
         await self._proxy().unbend(name, node)
 
     async def squeeze(self, node: str, cpus: float | None) -> None:
+        """Stop it whenever it has had its share of a period; raises FaultError when it had more, or has ended."""
+        handle = self._handle(node)
+        if cpus is None:
+            await self._throttles.pop(node).end()
+            await self._until_stopped(handle, node, stopped=False)
+            return
+        await self.pause(node)
+        self._throttles[node] = Throttle(handle.process.pid, lambda number: self._signal(handle, node, number), cpus)
+        self._throttles[node].start()
+
+    async def limit_memory(self, node: str, spare_mib: float | None) -> None:
         """Raises FaultError: it is refused before the run."""
-        raise FaultError(f"expected a control group of its own to give {node} {cpus} CPUs, local processes have none")
+        raise FaultError(f"expected a control group of its own to leave {node} {spare_mib} MiB, processes have none")
 
     async def restart(self, node: str) -> None:
         """Start a dead agent anew and register its process; raises FaultError while the old one still runs."""
@@ -180,6 +193,9 @@ class ProcessTarget:
         return self._handles[node]
 
     def _forget(self, node: str) -> None:
+        throttle = self._throttles.pop(node, None)
+        if throttle is not None:
+            throttle.abandon()
         former = self._handles.pop(node, None)
         if former is not None:
             os.close(former.descriptor)

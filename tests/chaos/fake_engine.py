@@ -37,6 +37,8 @@ class FakeContainer:
     paused: bool = False
     networks: list[str] = field(default_factory=lambda: ["lab_mesh"])
     cpu_quota: int = 0
+    memory_bytes: int = 512 * 2**20
+    swap_bytes: int = 1024 * 2**20
     deaf: bool = False
     """Whether the engine takes every order for it and does nothing."""
     dies_with: int | None = 137
@@ -102,7 +104,7 @@ class FakeEngine:
             "Id": container,
             "State": state,
             "Config": {"Labels": found.labels},
-            "HostConfig": {"CpuQuota": found.cpu_quota},
+            "HostConfig": {"CpuQuota": found.cpu_quota, "Memory": found.memory_bytes},
             "NetworkSettings": {"Networks": {name: {} for name in found.networks}},
         }
 
@@ -144,12 +146,30 @@ class FakeEngine:
         """Thaw it."""
         self._answer("unpause", container).paused = False
 
-    def update_container(self, container: str, *, cpu_period: int, cpu_quota: int) -> object:
+    def update_container(
+        self,
+        container: str,
+        *,
+        cpu_period: int | None = None,
+        cpu_quota: int | None = None,
+        mem_limit: int | None = None,
+        memswap_limit: int | None = None,
+    ) -> object:
         """Limit it."""
-        assert cpu_period == 100_000
+        assert cpu_period in (None, 100_000)
         found = self._answer("update", container)
-        found.cpu_quota = 0 if found.deaf else cpu_quota
+        if found.deaf:
+            return None
+        found.cpu_quota = found.cpu_quota if cpu_quota is None else cpu_quota
+        found.memory_bytes = mem_limit or found.memory_bytes
+        found.swap_bytes = memswap_limit or found.swap_bytes
         return None
+
+    def stats(self, container: str, *, stream: Literal[False], one_shot: Literal[True]) -> dict[str, Any]:
+        """What it uses: 40 MiB."""
+        assert (stream, one_shot) == (False, True)
+        self._answer("stats", container)
+        return {"memory_stats": {"usage": 40 * 2**20}}
 
     def networks(self, *, filters: dict[str, Any]) -> list[dict[str, Any]]:
         """The run's network."""
@@ -194,7 +214,7 @@ class FakeEngine:
         return [
             self.ids[full_id].name
             for verb, full_id in self.log
-            if verb not in {"list", "inspect", "events", "networks"}
+            if verb not in {"list", "inspect", "events", "networks", "stats"}
         ]
 
     def _answer(self, verb: str, container: str) -> FakeContainer:

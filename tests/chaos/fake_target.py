@@ -88,6 +88,10 @@ class FakeTarget:
         """Pretend."""
         self._do(f"given {cpus} CPUs", node)
 
+    async def limit_memory(self, node: str, spare_mib: float | None) -> None:
+        """Pretend."""
+        self._do(f"left {spare_mib} MiB", node)
+
     def _do(self, what: str, node: str) -> None:
         if node == self.immortal:
             raise FaultError(f"{node} resists")

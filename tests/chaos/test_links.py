@@ -23,9 +23,9 @@ SHARES = st.floats(0, 0.9)
 def test_shapes_add_up() -> None:
     """Delays add, the narrower limit holds, chances are independent, one cut is enough."""
     one = Shape(latency_s=0.1, loss=0.5, bytes_per_s=100)
-    other = Shape(cut=True, latency_s=0.2, jitter_s=0.1, loss=0.5, bytes_per_s=50, corrupt=0.1)
+    other = Shape(cut=True, latency_s=0.2, jitter_s=0.1, loss=0.5, bytes_per_s=50, corrupt=0.1, reset=True)
     both = one.with_(other)
-    assert (both.cut, both.jitter_s, both.loss, both.bytes_per_s) == (True, 0.1, 0.75, 50)
+    assert (both.cut, both.reset, both.jitter_s, both.loss, both.bytes_per_s) == (True, True, 0.1, 0.75, 50)
     assert [both.latency_s, both.corrupt] == pytest.approx([0.3, 0.1])
     flows = combined([(one, [("a", "b")]), (other, [("a", "b"), ("b", "a")])])
     assert flows == {("a", "b"): both, ("b", "a"): other}
@@ -124,6 +124,26 @@ def test_a_cut_is_silent_and_what_was_sent_arrives_when_it_is_mended() -> None:
             open_end.close()
         with pytest.raises(FaultError, match="the proxy ended"):
             await made.links.unbend("cut", "b")
+
+    through_a_proxy(talk)
+
+
+def test_a_reset_breaks_what_is_open_and_what_is_opened_until_it_is_healed() -> None:
+    """Both kinds of connection see a reset, not an orderly end; afterwards the next one works."""
+
+    async def talk(made: Pair) -> None:
+        reader, writer = await made.connect()
+        assert await say(reader, writer, b"before") == b"before"
+        await made.links.bend("reset", "a", Bend(Shape(reset=True)))
+        with pytest.raises(ConnectionResetError):
+            await reader.read(1)
+        with pytest.raises(ConnectionResetError):
+            await (await made.connect())[0].read(1)
+        await made.links.unbend("reset", "a")
+        reader, fresh = await made.connect()
+        assert await say(reader, fresh, b"after") == b"after"
+        for open_end in (writer, fresh):
+            open_end.close()
 
     through_a_proxy(talk)
 

@@ -1,9 +1,11 @@
 """Real processes, really killed, and everything that the target must refuse."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,6 +171,45 @@ def test_a_freeze_is_proven_by_the_kernel_and_ends_with_the_target(lab: Lab) -> 
     assert _state(lab.children[0].pid) != "T"
 
 
+def test_a_squeezed_process_has_its_share_and_no_more(lab: Lab) -> None:
+    """A program that would use a whole CPU has a fifth, by its own clock in the kernel, and runs freely afterwards."""
+    busy = lab.start(sys.executable, "-c", "while True: pass")
+    lab.target.register("agent_3", busy)
+
+    async def squeeze() -> float:
+        await lab.target.squeeze("agent_3", 0.2)
+        used_s, began_s = _cpu_s(busy.pid), time.monotonic()
+        await asyncio.sleep(1.0)  # the span over which its share is taken
+        share = (_cpu_s(busy.pid) - used_s) / (time.monotonic() - began_s)
+        await lab.target.squeeze("agent_3", None)
+        return share
+
+    assert 0.02 < asyncio.run(squeeze()) < 0.35
+    assert _state(busy.pid) != "T"
+
+
+def test_a_process_that_had_more_than_its_share_was_not_squeezed(lab: Lab) -> None:
+    """Somebody who wakes it behind our back, or its end, is a fault that did not last."""
+    busy = lab.start(sys.executable, "-c", "while True: pass")
+    lab.target.register("agent_3", busy)
+
+    async def squeeze() -> None:
+        await lab.target.squeeze("agent_3", 0.01)
+        used_s = _cpu_s(busy.pid)
+        while _cpu_s(busy.pid) - used_s < 0.25:
+            busy.send_signal(signal.SIGCONT)
+            await asyncio.sleep(0)
+        with pytest.raises(FaultError, match=r"expected 0\.01 CPUs at most"):
+            await lab.target.squeeze("agent_3", None)
+        await lab.target.squeeze("agent_3", 0.01)
+        busy.kill()
+        busy.wait()
+        with pytest.raises(FaultError, match="has ended"):
+            await lab.target.squeeze("agent_3", None)
+
+    asyncio.run(squeeze())
+
+
 def test_a_stop_is_no_kill(lab: Lab) -> None:
     """Whoever does not end by itself when asked has not stopped in an orderly way; one that does can be restarted."""
     # Blocked before it starts, so that the signal waits until the child is ready to take it.
@@ -201,7 +242,12 @@ def test_unknown_faults_are_not_available(lab: Lab) -> None:
     assert lab.target.available("kill") is None
     assert "flood" in str(lab.target.available("flood"))
     assert "without one" in str(lab.target.available("cut"))
-    assert "RUNTIME=docker" in str(lab.target.available("squeeze"))
+    assert "RUNTIME=docker" in str(lab.target.available("memory"))
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _state(pid: int) -> str:

@@ -11,7 +11,7 @@ from protocols.errors import FaultError
 
 from .fake_target import FakeTarget
 
-GIVEN = Parameters(latency_ms=100, jitter_ms=10, loss=0.5, kbit_per_s=8, corrupt=0.25, cpus=0.5)
+GIVEN = Parameters(latency_ms=100, jitter_ms=10, loss=0.5, kbit_per_s=8, corrupt=0.25, cpus=0.5, spare_mib=4)
 OTHERS = [name for name in faults.names() if name != "kill"]
 
 
@@ -81,8 +81,9 @@ def test_parameters_that_do_not_fit_are_named() -> None:
 
 
 def test_what_a_runtime_cannot_do_has_a_reason_beforehand() -> None:
-    """Known without a target: no CPU limit on processes, no bent links between containers."""
+    """Known without a target: no memory limit on processes, no bent links between containers."""
     assert set(LACKS) == {"local", "docker"}
-    assert "RUNTIME=docker" in str(lacks("local", "squeeze", "squeeze"))
+    assert "RUNTIME=docker" in str(lacks("local", "memory", "memory"))
     assert "RUNTIME at local" in str(lacks("docker", "loss", "links"))
     assert lacks("docker", "cut", "cut") is None
+    assert lacks("local", "squeeze", "squeeze") is None
