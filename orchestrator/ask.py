@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator import journal
-from orchestrator.evidence import Evidence, Task
+from orchestrator.evidence import Evidence
 from orchestrator.scenario import Scenario
 from orchestrator.success import best_f1, is_right
+from orchestrator.tasks import Task
 from orchestrator.workload.grade import CLOSED, normalise
 from orchestrator.workload.loaders import load_document
 from protocols.errors import ConfigError

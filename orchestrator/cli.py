@@ -14,8 +14,9 @@ from rich.console import Console
 from orchestrator import ask, dry_run, judge, ports, preflight, record, reserve, settings_load, timeline
 from orchestrator.compare import arguments as compare
 from orchestrator.published import command as published
-from orchestrator.scenario import GENERATED, Scenario
+from orchestrator.scenario import Scenario
 from orchestrator.settings_load import Layer
+from orchestrator.storm_settings import GENERATED
 from orchestrator.timeline import Timeline
 from orchestrator.workload import command
 from orchestrator.workload.loaders import load_document

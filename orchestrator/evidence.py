@@ -1,16 +1,14 @@
 """The evidence of a run: its journal as typed, frozen tables, with every time counted from T0."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from math import inf
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import cast
 
 from pydantic import ValidationError
 
-from agent.membership import RESTART_STEP
 from orchestrator.events import ROWS, parse, rebased
 from orchestrator.events.agents import Alive, Answer, Bytes, Suspect
 from orchestrator.events.compact import PackedBytes
@@ -30,53 +28,12 @@ from orchestrator.events.conductor import (
 )
 from orchestrator.events.row import Row, RowType
 from orchestrator.outages import Outage, death, outages_of
-from orchestrator.success import is_success
+from orchestrator.suspicions import Suspicion, suspicions_of
+from orchestrator.tasks import Phase, Task, tasks_of
 from orchestrator.windows import Windows
 from protocols.errors import LabError
 
-Phase = Literal["warmup", "pre", "inflight", "post", "tail"]
 _Tables = Mapping[type[Row], Sequence[Row]]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One scheduled task and what became of it; times in seconds since T0, unless said otherwise."""
-
-    task: str
-    at_s: float
-    """Arrival, seconds after t0."""
-    arrival: float
-    phase: Phase
-    plan: Scheduled
-    key: str
-    shards: tuple[int, ...]
-    fragments: tuple[str, ...]
-    """Ids of the fragments that the answer needs; empty where nobody knows."""
-    commits: tuple[Answer, ...]
-    """Answers in the order of time; the first one is the answer of the task."""
-    success: bool
-    """The first answer is a success (``orchestrator.success``), committed by arrival + D; an unfinished task failed."""
-    decided: bool
-    """Its deadline passed before the evidence ends. What is open when a run breaks off counts nowhere."""
-
-    @property
-    def latency_s(self) -> float | None:
-        """From the scheduled arrival to the first answer; None without one."""
-        return round(self.commits[0].t - self.arrival, 6) if self.commits else None
-
-
-@dataclass(frozen=True)
-class Suspicion:
-    """``node`` holds ``peer`` for dead over [begin, end), seconds since T0."""
-
-    node: str
-    inc: int
-    peer: str
-    mechanism: str
-    begin: float
-    end: float
-    """When ``node`` took it back, its process ended, or the evidence ends."""
-    retracted: bool
 
 
 @dataclass(frozen=True)
@@ -232,7 +189,8 @@ def _assemble(read: _Read) -> Evidence:
         _of(tables, AgentLost),
     )
     struck = {row.victim for row in _of(tables, KillCall)} | {row.victim for row in _of(tables, FaultCall)}
-    spans = sorted(_suspicions(tables, outages, end_s), key=lambda span: (span.begin, span.node, span.peer))
+    found = suspicions_of(_of(tables, Suspect), _of(tables, Alive), outages, end_s)
+    spans = sorted(found, key=lambda span: (span.begin, span.node, span.peer))
     return Evidence(
         run=run,
         t0=t0,
@@ -243,7 +201,7 @@ def _assemble(read: _Read) -> Evidence:
         outages=MappingProxyType(outages),
         victims=tuple(member.node_id for member in roster.agents if member.node_id in struck),
         survivors=tuple(member.node_id for member in roster.agents if member.node_id not in outages),
-        tasks=_tasks(tables, run.windows, round(t0 - storm_at, 6), end_s),
+        tasks=tasks_of(_of(tables, Scheduled), _of(tables, Answer), run.windows, round(t0 - storm_at, 6), end_s),
         suspicions=tuple(spans),
         malformed=tuple(read.malformed),
         _tables=MappingProxyType(tables),
@@ -268,55 +226,3 @@ def _placed(read: _Read, storm_at: float, end_s: float, conductor: str) -> dict[
 
 def _of(tables: _Tables, kind: type[RowType]) -> Sequence[RowType]:
     return cast("Sequence[RowType]", tables[kind])
-
-
-def _phase(windows: Windows) -> Callable[[float], Phase]:
-    deadline_s, rate_s = windows.task_deadline_s, windows.rate_window_s
-    starts: tuple[tuple[float, Phase], ...] = (
-        (rate_s, "tail"), (0.0, "post"), (-deadline_s, "inflight"), (round(-deadline_s - rate_s, 6), "pre"),
-    )  # fmt: skip
-
-    def phase(arrival: float) -> Phase:
-        return next((name for start, name in starts if arrival >= start), "warmup")
-
-    return phase
-
-
-def _tasks(tables: _Tables, windows: Windows, t0_s: float, end_s: float) -> tuple[Task, ...]:
-    phase = _phase(windows)
-    commits: dict[str, list[Answer]] = {}
-    for row in _of(tables, Answer):
-        commits.setdefault(row.task, []).append(row)
-    tasks = []
-    for plan in _of(tables, Scheduled):
-        answers = tuple(commits.get(plan.task, ()))
-        arrival = round(t0_s + plan.at_s, 6)
-        due = round(arrival + windows.task_deadline_s, 6)
-        success = bool(answers) and answers[0].t <= due and is_success(plan, answers[0])
-        tasks.append(Task(
-            task=plan.task, at_s=plan.at_s, arrival=arrival, phase=phase(arrival), plan=plan, key=plan.answer,
-            shards=plan.shards, fragments=plan.fragments, commits=answers, success=success, decided=due <= end_s,
-        ))  # fmt: skip
-    return tuple(sorted(tasks, key=lambda task: (task.arrival, task.task)))
-
-
-def _suspicions(tables: _Tables, outages: Mapping[str, tuple[Outage, ...]], end_s: float) -> Iterator[Suspicion]:
-    """Pair each suspicion with its end; a node's suspicions end with its process, not with its silence."""
-    # The sort is stable: at one instant a suspicion comes before its retraction.
-    changes: list[Suspect | Alive] = [*_of(tables, Suspect), *_of(tables, Alive)]
-    changes.sort(key=lambda row: row.t)
-    held: dict[tuple[str, int, str], Suspect] = {}
-
-    def closed(begin: Suspect, end: float, *, retracted: bool) -> Suspicion:
-        return Suspicion(begin.node, begin.inc, begin.peer, begin.mechanism, begin.t, end, retracted)
-
-    for row in changes:
-        view = (row.node, row.inc // RESTART_STEP, row.peer)
-        if isinstance(row, Suspect):
-            held.setdefault(view, row)
-        elif view in held:
-            yield closed(held.pop(view), row.t, retracted=True)
-    for begin in held.values():
-        last = death(outages, begin.node, begin.inc // RESTART_STEP)
-        died = inf if last is None else last.begin
-        yield closed(begin, max(begin.t, min(died, end_s)), retracted=False)

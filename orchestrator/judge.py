@@ -16,8 +16,9 @@ from rich.console import Console
 
 from agent.settings import KEY_VARIABLE
 from orchestrator import journal
-from orchestrator.evidence import Evidence, Task
+from orchestrator.evidence import Evidence
 from orchestrator.success import is_right
+from orchestrator.tasks import Task
 from orchestrator.workload.document import write_lines
 from protocols.errors import ConfigError, LabError
 

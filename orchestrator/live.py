@@ -13,7 +13,8 @@ from rich.live import Live
 from orchestrator.journal import JournalTail
 from orchestrator.live_draw import TONE_STYLES, frame, stamp, status_text
 from orchestrator.live_lines import Line, Narrator
-from orchestrator.live_state import Event, LiveState
+from orchestrator.live_parts import Event
+from orchestrator.live_state import LiveState
 from protocols.clock import Clock
 
 REFRESH_S = 0.25

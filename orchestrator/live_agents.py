@@ -4,7 +4,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.live_state import AgentState, LiveState
+from orchestrator.live_parts import AgentState
+from orchestrator.live_state import LiveState
 
 
 def opinion(state: LiveState, agent: AgentState) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from orchestrator.live_agents import agent_grid, agent_table, opinion
 from orchestrator.live_lines import Line, Tone
-from orchestrator.live_state import CURVE_BINS, LiveState, Rates
+from orchestrator.live_parts import Rates
+from orchestrator.live_state import CURVE_BINS, LiveState
 from orchestrator.phases import baseline, last_arrival_s
 
 TONE_STYLES: dict[Tone, str] = {"plain": "", "storm": "bold magenta", "good": "green", "bad": "bold red"}

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.settings import EXIT_LAB
-from orchestrator.live_state import Event, LiveState
+from orchestrator.live_parts import Event
+from orchestrator.live_state import LiveState
 
 Tone = Literal["plain", "storm", "good", "bad"]
 

@@ -7,8 +7,10 @@ from typing import Literal, NamedTuple
 import plotly.graph_objects as go
 
 from orchestrator.events.conductor import HealDone
-from orchestrator.evidence import Evidence, Phase, Suspicion
+from orchestrator.evidence import Evidence
 from orchestrator.metrics import Value
+from orchestrator.suspicions import Suspicion
+from orchestrator.tasks import Phase
 
 # Okabe and Ito's palette: the colours stay apart for colour-blind readers (Wong, Nature Methods 8, 441, 2011).
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"

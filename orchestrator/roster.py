@@ -12,7 +12,8 @@ from orchestrator import phases
 from orchestrator.ports import HOST
 from orchestrator.run_dir import RunDir
 from orchestrator.runtime import start_timeout_s
-from orchestrator.scenario import GENERATED, Scenario
+from orchestrator.scenario import Scenario
+from orchestrator.storm_settings import GENERATED
 from orchestrator.timeline import Timeline
 
 RECORDING_FILE = "recording.jsonl"

@@ -6,9 +6,12 @@ Storms in containers come last, when nothing else is left to run: eight containe
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 _CONTAINERS = "tests/containers/"
 _STORMS = ("tests/e2e/", "tests/teeth/test_teeth_storms.py", "tests/protocols/test_add_a_protocol.py")
+_LONG = ("tests/benchmarks/test_benchmark_run.py", "tests/teeth/", "tests/conformance/")
+"""Files of half a minute and more; begun late, one would keep the other worker waiting."""
 
 
 class StormsInARow(LoadFileScheduling):  # type: ignore[misc] # xdist brings no types
@@ -16,13 +19,29 @@ class StormsInARow(LoadFileScheduling):  # type: ignore[misc] # xdist brings no 
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(_CONTAINERS):
-            return "containers"
+            return _CONTAINERS
         return "storms" if nodeid.startswith(_STORMS) else super()._split_scope(nodeid)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Give this worker more to do; containers only when no worker has anything else."""
+        alone = next(iter(self.workqueue), None) == _CONTAINERS
+        # A worker keeps its last test until it has the next one, or knows that there is none.
+        if alone and any(self._pending_of(work) > 1 for work in self.assigned_work.values()):
+            return
+        super()._reschedule(node)
+        if alone and not self.workqueue:
+            for other in self.nodes:
+                if other is not node:
+                    other.shutdown()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first; containers come last."""
-    items.sort(key=lambda item: (item.nodeid.startswith(_CONTAINERS), not item.nodeid.startswith(_STORMS)))
+    items.sort(
+        key=lambda item: (
+            item.nodeid.startswith(_CONTAINERS), not item.nodeid.startswith(_STORMS), not item.nodeid.startswith(_LONG)
+        )
+    )  # fmt: skip
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StormsInARow:

@@ -13,8 +13,9 @@ from orchestrator import settings_load, timeline
 from orchestrator.layout import lay_out
 from orchestrator.roster import RECORDING_FILE, agents_of, container_site, service_of
 from orchestrator.run_dir import SCENARIO_FILE, RunDir
-from orchestrator.scenario import GENERATED, Scenario
+from orchestrator.scenario import Scenario
 from orchestrator.settings_load import Layer
+from orchestrator.storm_settings import GENERATED
 from orchestrator.telemetry.targets import FOLDER as TARGETS_FOLDER
 from orchestrator.telemetry.targets import write_targets
 from orchestrator.timeline import Timeline

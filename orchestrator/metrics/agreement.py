@@ -1,9 +1,10 @@
 """When all survivors agree on who is alive."""
 
 from orchestrator.events.conductor import FaultCall, KillCall
-from orchestrator.evidence import Evidence, Suspicion
+from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null, to_ms, unstruck
 from orchestrator.metrics.spans import Span, merged, minus
+from orchestrator.suspicions import Suspicion
 
 
 def disagreements(evidence: Evidence) -> list[Span]:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from math import inf
 
-from orchestrator.evidence import Evidence, Suspicion
+from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null, quantile, spread, to_ms, unstruck
 from orchestrator.metrics.spans import Span, length, minus
 from orchestrator.outages import Outage
+from orchestrator.suspicions import Suspicion
 
 
 def _silences(evidence: Evidence) -> dict[str, Outage]:

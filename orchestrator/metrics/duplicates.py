@@ -3,8 +3,9 @@
 from collections import Counter
 
 from orchestrator.events.agents import StepDone, StepStart
-from orchestrator.evidence import Evidence, Phase
+from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null
+from orchestrator.tasks import Phase
 
 _EXPOSED: tuple[Phase, ...] = ("inflight", "post", "tail")
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.evidence import Evidence, Task
+from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null
 from orchestrator.metrics.quality import succeeded
+from orchestrator.tasks import Task
 
 Floats = NDArray[np.float64]
 _POINTS_PER_WINDOW = 5

@@ -3,9 +3,10 @@
 from collections import Counter
 
 from orchestrator.events.agents import ModelCall
-from orchestrator.evidence import Evidence, Task
+from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null, spread
 from orchestrator.success import best_f1, is_right
+from orchestrator.tasks import Task
 from orchestrator.workload.document import NO_ANSWER
 from orchestrator.workload.grade import is_correct
 

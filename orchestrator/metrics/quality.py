@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from orchestrator.events.conductor import Placement
-from orchestrator.evidence import Evidence, Phase, Task
+from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import Value, metric, null, quantile, to_ms
 from orchestrator.metrics.proportion import drop_interval, wilson
+from orchestrator.tasks import Phase, Task
 
 
 def succeeded(tasks: tuple[Task, ...]) -> tuple[int, int]:

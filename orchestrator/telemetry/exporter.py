@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 from agent.instruments import Instrument, Labels
 from agent.telemetry import BEFORE_T0, phase_at
 from orchestrator import phases
-from orchestrator.live_state import AgentState, Event, LiveState, Outcome
+from orchestrator.live_parts import AgentState, Event, Outcome
+from orchestrator.live_state import LiveState
 from orchestrator.telemetry import instruments as seen
 from orchestrator.telemetry import results
 from orchestrator.telemetry.ledger import Ledger

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.live_state import Event
+from orchestrator.live_parts import Event
 
 Pair = tuple[str, str]
 """(survivor, victim)."""

@@ -9,7 +9,8 @@ from agent.fragments import Fragment
 from agent.models.local import LocalModel
 from agent.models.replay import ReplayModel
 from orchestrator import seeds
-from orchestrator.scenario import GENERATED, Scenario
+from orchestrator.scenario import Scenario
+from orchestrator.storm_settings import GENERATED
 from orchestrator.timeline import Timeline
 from orchestrator.workload.document import GaiaDocument, GeneratorParameters
 from orchestrator.workload.generator import generate

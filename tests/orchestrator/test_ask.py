@@ -14,8 +14,8 @@ from orchestrator.ask import Worth, broken, settings_for, worth
 from orchestrator.cli import main
 from orchestrator.events.agents import Answer
 from orchestrator.events.conductor import Scheduled
-from orchestrator.evidence import Task
 from orchestrator.settings_load import build, flag_layer, read_value
+from orchestrator.tasks import Task
 
 SOUND = Worth(
     asked=4, unanswered=0, open_questions=3, in_evidence=1.0, exact=0.5, f1=0.6, single_exact=0.5, single_f1=0.6

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.evidence import Evidence, Task
+from orchestrator.evidence import Evidence
 from orchestrator.metrics import Value, evaluate
 from orchestrator.metrics.agreement import disagreements
 from orchestrator.metrics.definition import quantile
 from orchestrator.metrics.steady import Bars, steady_from
+from orchestrator.tasks import Task
 from orchestrator.verdict import judge
 
 Event = dict[str, Any]
