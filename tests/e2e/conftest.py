@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,25 @@ def port_block() -> range:
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
     """Starts the lab with these flags; whatever is still there after the test is ended, by id."""
+    with _labs(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lab]]:
+    """The same for a run that several tests of a file look at, and none changes."""
+    with _labs(tmp_path_factory.mktemp("shared")) as start:
+        yield start
+
+
+@contextmanager
+def _labs(home: Path) -> Iterator[Callable[..., Lab]]:
     started: list[Lab] = []
 
     def start(*flags: str, command: str = "run") -> Lab:
         ports = _free_block()
         base = ports.start
-        folder = tmp_path / str(base)
+        folder = home / str(base)
         folder.mkdir()
         line = [
             *(
@@ -58,8 +72,10 @@ def lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
         started.append(Lab(process, folder, ports))
         return started[-1]
 
-    yield start
-    for run in started:
-        if run.process.poll() is None:
-            run.process.send_signal(signal.SIGKILL)
-        run.process.communicate()
+    try:
+        yield start
+    finally:
+        for run in started:
+            if run.process.poll() is None:
+                run.process.send_signal(signal.SIGKILL)
+            run.process.communicate()

@@ -43,7 +43,7 @@ def answers(run: Lab) -> dict[str, Any]:
 
 def test_a_storm_outlives_the_death_of_its_model(lab: StartLab, endpoint: EndpointProcess) -> None:
     """The endpoint is killed in mid-run, two agents as well: faults have names, no task is lost, the budget is kept."""
-    run = lab("--duration", "24", *flags(endpoint))
+    run = lab("--duration", "16", *flags(endpoint))
     run.wait_for(lambda event: event["ev"] == "death", count=2)
     endpoint.process.kill()
     code, output = run.finish(120)
@@ -69,7 +69,7 @@ def test_a_storm_outlives_the_death_of_its_model(lab: StartLab, endpoint: Endpoi
 
 def test_a_recording_repeats_a_run_without_its_model(lab: StartLab, endpoint: EndpointProcess) -> None:
     """``record`` keeps what was answered; with the endpoint gone, the same seed gives the same answers and grades."""
-    first = lab("--duration", "16", "--kill-fraction", "0", *flags(endpoint))
+    first = lab("--duration", "8", "--kill-fraction", "0", *flags(endpoint))
     code, output = first.finish(100)
     assert code == 0, output
     endpoint.process.kill()
@@ -78,7 +78,7 @@ def test_a_recording_repeats_a_run_without_its_model(lab: StartLab, endpoint: En
     subprocess.run(command, cwd=CHECKOUT, check=True, timeout=60, stdout=subprocess.DEVNULL)
     assert len(recording.read_text().splitlines()) == first.metrics()["model_calls"]["calls"]
     second = lab(
-        *("--duration", "16", "--kill-fraction", "0"),
+        *("--duration", "8", "--kill-fraction", "0"),
         *("--set", "llm.model.type=replay", "--set", f"llm.model.recording={json.dumps(str(recording))}"),
     )
     code, output = second.finish(100)

@@ -26,11 +26,18 @@ def _number_or_censored(metrics: dict[str, Any], key: str) -> bool:
     return isinstance(metrics[key], int | float)
 
 
-def test_a_storm_kills_two_and_every_seed_key_is_a_number(lab: StartLab) -> None:
-    """A scaled storm ends with exit 0, two victims dead by SIGKILL, and the numbers of the specification."""
-    run = lab("--duration", "24")
+@pytest.fixture(scope="module")
+def storm(shared_lab: StartLab) -> tuple[Lab, str]:
+    """The shortest storm that is judged, and what it printed; no Prometheus listens where one should."""
+    run = shared_lab("--duration", "16", "--set", "output.prometheus_url=http://127.0.0.1:9")
     code, output = run.finish(120)
     assert code == 0, output
+    return run, output
+
+
+def test_a_storm_kills_two_and_every_seed_key_is_a_number(storm: tuple[Lab, str]) -> None:
+    """A scaled storm ends with exit 0, two victims dead by SIGKILL, and the numbers of the specification."""
+    run, _ = storm
     metrics = run.metrics()
     assert metrics["verdict"]["status"] == "valid", metrics["verdict"]
     assert len(metrics["victims"]) == 2
@@ -47,6 +54,16 @@ def test_a_storm_kills_two_and_every_seed_key_is_a_number(lab: StartLab) -> None
         assert (run.run_dir / name).stat().st_size > 0
     assert (run.folder / "workspaces" / "agent_1" / "answers.jsonl").exists()
     assert list((run.folder / "logs").glob("fail_storm_*.log"))
+
+
+def test_a_prometheus_that_never_was_is_named_and_costs_no_metric(storm: tuple[Lab, str]) -> None:
+    """Nothing listens at the address: the run is as valid as ever, and the results say what is missing."""
+    run, output = storm
+    content = run.metrics()
+    assert content["prometheus"]["status"] == "missing"
+    assert content["checks"]["status"] == "not made"
+    assert content["recovery_ms"] is not None
+    assert "prometheus  missing: expected an answer from http://127.0.0.1:9" in output
 
 
 def test_a_baseline_that_breaks_what_was_expected_of_it_ends_the_run(lab: StartLab) -> None:
@@ -69,7 +86,7 @@ def test_a_baseline_that_breaks_what_was_expected_of_it_ends_the_run(lab: StartL
 
 def test_the_report_is_recomputed_from_the_journal_alone(lab: StartLab) -> None:
     """After a run, deleting every result but the journals and rebuilding gives the same JSON, byte for byte."""
-    run = lab("--duration", "16", "--kill-fraction", "0")
+    run = lab("--duration", "8", "--kill-fraction", "0")
     code, output = run.finish(100)
     assert code == 0, output
     before = (run.run_dir / "failstorm_metrics.json").read_bytes()
@@ -96,7 +113,7 @@ def test_without_recovery_there_is_no_number_but_a_real_drop(lab: StartLab) -> N
     off = [
         flag for part in ("republish", "reconnect", "takeover", "adopt") for flag in ("--set", f"recovery.{part}=false")
     ]
-    run = lab("--duration", "24", *off)
+    run = lab("--duration", "16", *off)
     run.finish(120)
     metrics = run.metrics()
     assert metrics["recovery_ms"] is None
@@ -123,7 +140,7 @@ def test_crash_recovery_brings_the_victims_back_over_full_connects(lab: StartLab
 
 def test_one_agent_is_a_control_and_works(lab: StartLab) -> None:
     """The specification's own single-agent run ends well: all tools are adopted, nobody is killed."""
-    run = lab("--agent-count", "1", "--duration", "16")
+    run = lab("--agent-count", "1", "--duration", "8")
     code, output = run.finish(100)
     assert code == 0, output
     metrics = run.metrics()
