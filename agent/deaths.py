@@ -1,10 +1,11 @@
-"""Whose death is proven: silence may be a freeze or a cut, a refused connection is neither."""
+"""Whose death is proven: silence may be a freeze or a cut; a refusal is neither, nor an end the peer put to a line."""
 
 import asyncio
 import socket
 from collections.abc import Iterable
 from typing import Literal
 
+from agent.lifelines import Lifelines
 from agent.mesh import MeshNetwork
 from protocols.errors import PeerTimeoutError, PeerUnreachableError, ProtocolError
 
@@ -17,8 +18,9 @@ _REFUSALS = 2
 class Deaths:
     """What this agent found out by asking those whom it holds for dead; one question at a time to each."""
 
-    def __init__(self, mesh: MeshNetwork, timeout_s: float) -> None:
+    def __init__(self, mesh: MeshNetwork, lifelines: Lifelines, timeout_s: float) -> None:
         self._mesh = mesh
+        self._lifelines = lifelines
         self._timeout_s = timeout_s
         self._proven: dict[str, None] = {}
         self._looking: dict[str, asyncio.Future[Finding]] = {}
@@ -30,6 +32,7 @@ class Deaths:
     def returned(self, peer: str) -> None:
         """``peer`` is alive."""
         self._proven.pop(peer, None)
+        self._lifelines.returned(peer)
 
     async def look(self, peer: str) -> Finding:
         """Ask ``peer`` for a sign of life; who asks while another does shares the finding."""
@@ -55,9 +58,10 @@ class Deaths:
             try:
                 await self._mesh.probe(peer, self._timeout_s)
             except PeerTimeoutError:
-                return "silent"
+                if not self._lifelines.broke(peer):
+                    return "silent"
             except PeerUnreachableError as error:
-                if _is_nameless(error):
+                if _is_nameless(error) and not self._lifelines.broke(peer):
                     return "silent"
             except ProtocolError:
                 return "answers"
@@ -68,7 +72,7 @@ class Deaths:
 
 
 def _is_nameless(error: BaseException) -> bool:
-    """Whether the name was not found: of a container that is cut off its network, which lives."""
+    """Whether the name was not found: that of a container that is cut off its network, which lives, is not."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, socket.gaierror):

@@ -17,6 +17,7 @@ from agent.fragments import FragmentStore
 from agent.heartbeat import HeartbeatMonitor, Spawn
 from agent.journal import Journal, Observer
 from agent.lease import Lease
+from agent.lifelines import Lifelines
 from agent.mailbag import Mailbag
 from agent.membership import RESTART_STEP, Membership
 from agent.mesh import MeshNetwork
@@ -154,7 +155,8 @@ class Node:
         exchange = Exchange(settings, self._mesh, self._roles, clock, journal, self._new_id)
         reasoner = Reasoner(settings.model, self._model, clock, journal, self._workspace.note_model)
         self._worker = Worker(settings, self._mesh, self._roles, exchange, clock, journal, spawn, reasoner)
-        deaths = Deaths(self._mesh, settings.detector.timeout_s)
+        self._lifelines = Lifelines(self._adapter, clock, spawn)
+        deaths = Deaths(self._mesh, self._lifelines, settings.detector.timeout_s)
         agreement = Agreement(settings, self._mesh, self._roles, deaths, clock, self._lag, spawn)
         self._heartbeat.disturbed = agreement.disturbed
         self._tasks = TaskOwner(
@@ -221,6 +223,7 @@ class Node:
     def _begin(self, broadcast: Broadcast, t0: float, since: float) -> None:
         self._plan = broadcast, t0
         self._journal.append("started", t0=t0)
+        self._lifelines.hold(self._settings.peers)
         self._spawn(self._tasks.run_schedule(broadcast.schedule, t0, since))
 
     async def _rejoin(self) -> None:

@@ -1,5 +1,6 @@
 """Runs the agent's asynchronous tests in virtual time and gives them a mesh in memory."""
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,15 @@ hypothesis.settings.load_profile("agent")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test that is a coroutine function in virtual time; it must not leave a task behind."""
+    """Run a test that is a coroutine function in virtual time; it must not leave a task behind.
+
+    Real sockets keep no virtual time: a test that is marked so has a real loop.
+    """
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    run_virtually(pyfuncitem.obj(**arguments))
+    run = asyncio.run if pyfuncitem.get_closest_marker("sockets") else run_virtually
+    run(pyfuncitem.obj(**arguments))
     return True
 
 

@@ -1,0 +1,82 @@
+"""Idle connections to peers that are reached by a name: where the name goes with the process, their end is the proof.
+
+Nothing that is sent to a container that has ended comes back, not even a refusal: its name and its address are gone, as
+those of a container are that is only cut off. But a process that ends, ends its connections, and a cut ends none.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from ipaddress import ip_address
+from typing import Any
+
+from agent.heartbeat import Spawn
+from agent.idle import dial
+from protocols.adapter import BaseProtocolAdapter
+from protocols.clock import Clock
+from protocols.errors import ProtocolError
+
+_ATTEMPTS = 3
+_PAUSE_S = 1.0
+
+
+class Lifelines:
+    """One idle connection to each of these peers, made again when it has ended. No detector looks at them."""
+
+    def __init__(self, adapter: BaseProtocolAdapter, clock: Clock, spawn: Spawn) -> None:
+        self._adapter = adapter
+        self._clock = clock
+        self._spawn = spawn
+        self._broken: dict[str, None] = {}
+        self._again: dict[str, asyncio.Event] = {}
+
+    def hold(self, peers: Iterable[str]) -> None:
+        """From now on; peers with an address for a name need none, for where they were somebody refuses."""
+        for peer in peers:
+            if not _is_address(self._adapter.context.resolve(peer).host):
+                self._again[peer] = asyncio.Event()
+                self._spawn(self._hold(peer))
+
+    def broke(self, peer: str) -> bool:
+        """Whether ``peer`` has ended the connection, and none could be made since."""
+        return peer in self._broken
+
+    def returned(self, peer: str) -> None:
+        """``peer`` is alive: it may have another address by now, where the old connection does not lead."""
+        if peer in self._again:
+            self._again[peer].set()
+
+    async def _hold(self, peer: str) -> None:
+        failures = 0
+        while True:
+            again = self._again[peer]
+            again.clear()
+            try:
+                idle = await dial(self._adapter, peer, self._clock, lambda _end: self._broken.update({peer: None}))
+            except (OSError, TimeoutError, ProtocolError):
+                failures += 1
+            else:
+                failures = 0
+                self._broken.pop(peer, None)
+                await _first(idle.ended(), again.wait())
+                idle.close()
+            if failures >= _ATTEMPTS:
+                await again.wait()
+                failures = 0
+            await self._clock.sleep(_PAUSE_S)
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
