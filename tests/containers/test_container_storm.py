@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.storm, pytest.mark.timeout(240)]
 @pytest.mark.parametrize("protocol", OURS)
 def test_a_storm_over_each_protocol(lab: ContainerLab, protocol: str) -> None:
     """Exit code 0, victims killed by SIGKILL and proven so, every seed metric a number or null with its reason."""
-    with lab.run("--protocol", protocol, "--duration", "20") as run:
+    with lab.run("--protocol", protocol, "--duration", "30" if protocol == "json" else "20") as run:
         code, output = run.finish(200)
         found = run.metrics()
         journal = run.journal()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.lab import CHECKOUT, Lab, free
 
-_PORT_BLOCKS = itertools.count(21_000, 200)
+_PORT_BLOCKS = itertools.count(10_000, 200)
 
 
 def _free_block() -> range:

@@ -96,7 +96,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--runtime", "podman"], "invalid choice: 'podman'"),
         (["--runtime", "moon"], "--runtime: invalid choice: 'moon'"),
         (["--scenario", "crash-recover"], "got 'crash-recover'; did you mean crash-recovery?"),
-        (["--scenario", "../config"], "--scenario: expected one of cascading, crash-recovery"),
+        (["--scenario", "../config"], "--scenario: expected one of broken-streams, cascading, crash-recovery"),
         (["--config", "nowhere.yaml"], "nowhere.yaml: expected a file with a scenario, got: No such file"),
         (["--config", "."], "expected a file with a scenario, got: Is a directory"),
         (
