@@ -90,8 +90,10 @@ bench-full: $(VENV)/ready ## storms enough for every bound, then the detectors, 
 	@worst=0; for part in "benchmarks.storms --repeats 32" "benchmarks.detectors --full" "benchmarks $(REPORTS)"; do \
 		$(BIN)/python -m $$part || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
 
-truth: $(VENV)/ready ## journals held against packet captures of their storms (root, tshark): make truth PROTOCOL=json
-	@$(BIN)/python -m benchmarks.truth $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+truth: $(VENV)/ready ## journals held against packet captures of their storms, 8 agents and 4 (root, tshark): make truth PROTOCOL=json
+	@worst=0; for agents in "" "--agents 4"; do \
+		$(BIN)/python -m benchmarks.truth $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(DURATION),--duration $(DURATION)) \
+			$$agents $(ARGS) || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
 
 docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md, docs/faults.md and the dashboards from the code
 	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md

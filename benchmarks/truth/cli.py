@@ -57,6 +57,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="of the detector; default: tcp, and native where the protocol has a watch of its own",
     )  # fmt: skip
     parser.add_argument("--duration", default="24", metavar="S", help="of each storm (%(default)s)")
+    parser.add_argument("--agents", metavar="N", help="in each storm; their tables have marks of their own in --docs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for a run")
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="(%(default)s)")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="(%(default)s)")
@@ -90,6 +91,8 @@ def _storm(options: argparse.Namespace, made_at: datetime, protocol: str, mode: 
     if reason is not None:
         raise ConfigError(reason)
     settings = dict(assignment.partition("=")[::2] for assignment in options.set)
+    if options.agents is not None:
+        settings["scenario.agent_count"] = options.agents
     settings |= {"scenario.protocol": protocol, "scenario.duration": options.duration, "detector.mode": mode}
     folder = options.results_dir / f"truth-{made_at:%Y%m%d-%H%M%S}" / f"{protocol}-{mode}"
     Console(stderr=True).print(f"{protocol} ({mode}): a storm of {options.duration} s", highlight=False)
@@ -106,4 +109,5 @@ def _keep(check: Check, options: argparse.Namespace) -> None:
     write_atomically(path, check.model_dump_json(indent=1) + "\n")
     Console().print(f"written: {path}", soft_wrap=True)
     if options.docs is not None:
-        fill(options.docs, markdown(check))
+        marks = () if options.agents is None else (f"last measured with {options.agents} agents",)
+        fill(options.docs, markdown(check), *marks)

@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 
 from benchmarks.tables import Table, as_markdown
-from benchmarks.truth.results import MAX_BYTES_OFF, MAX_MEDIAN_GAP_MS, Check, Truth, VictimTimes, gap_summary
+from benchmarks.truth.results import (
+    MAX_BYTES_OFF,
+    MAX_MEDIAN_GAP_MS,
+    SURVIVORS_A_CORE,
+    Check,
+    Truth,
+    VictimTimes,
+    gap_summary,
+)
 from orchestrator.metrics.definition import quantile
 
 
@@ -87,7 +95,7 @@ def _detections(check: Check) -> Table:
     return Table(
         f"Watched connections: ms from the FIN or RST of the very connection until its observer read it, had it as "
         f"evidence, and suspected the victim (bounds for evidence: median {MAX_MEDIAN_GAP_MS:g} ms, p95 the loop lag "
-        f"recorded in that second; not judged where starved)",
+        f"recorded in that second; not judged where starved or with more than {SURVIVORS_A_CORE} survivors a core)",
         (
             "storm", "ends", "read, median", "evidence, median", "evidence, p95", "loop lag then", "loop lag, second",
             "suspicions", "suspicion, median", "p95", "confirming probe, median", "from the first FIN or RST, median",

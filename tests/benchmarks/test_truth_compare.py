@@ -110,7 +110,7 @@ def test_death_without_a_packet_is_caught() -> None:
 
 
 def test_late_detection_breaks_both_bounds() -> None:
-    """More than 2 ms in the median, and more than the loop lag in the p95; a starved host is not judged."""
+    """More than 2 ms in the median, and more than the loop lag in the p95; starved and crowded hosts are not judged."""
     late = [
         dict(event) | {"t": 110.0075, "eof_ms": 0.1} if event["ev"] == "watch_broke" else event for event in journal()
     ]
@@ -120,6 +120,9 @@ def test_late_detection_breaks_both_bounds() -> None:
         "the p95 of these gaps is 3.50 ",
     ]
     assert broken(found.model_copy(update={"starved": True})) == []
+    crowd = found.model_copy(update={"nodes": found.nodes[:1] * (4 + len(found.victims))})
+    assert len(broken(crowd)) == 2
+    assert broken(crowd, cores=1) == []
 
 
 def test_gap_counts_from_the_end_of_that_very_connection() -> None:
