@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -35,6 +36,9 @@ async def _serve(settings: AgentSettings, counter: ByteCounter, key: str | None)
     story = Story(settings.node_id, sys.stderr)
     node = Node(settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex, unix_offset_s(), (story.observe,), key)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, node.stop)
+    # A full collection goes through all that an SDK has loaded, and stops the agent for 60 to 180 ms; now it need not.
+    gc.collect()
+    gc.freeze()
     await node.run()
 
 
