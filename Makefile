@@ -19,6 +19,11 @@ FLAGS := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(DETECTOR_MODE),--detect
 MANY  := $(if $(PROTOCOLS),--protocols $(PROTOCOLS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(MODES),--modes $(MODES)) \
          $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(ID),--id $(ID)) $(STORM)
 
+CAPTURED := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+
+# These commands one after the other, though a bound of one is broken (1), but not after anything worse.
+each = worst=0; for part in $(1); do $(BIN)/python -m $$part || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
+
 help: ## print this help
 	@echo "Fail-Storm measures which agent-to-agent protocol survives a storm."
 	@echo
@@ -80,20 +85,16 @@ same: $(VENV)/ready-dev ## a protocol compared with itself must seldom differ: f
 	@$(BIN)/python -m tests.teeth same --docs docs/teeth.md $(ARGS)
 
 bench: $(VENV)/ready ## adapters beside their bare SDKs, the report, ten storms, the detectors: make bench ARGS="--protocol a2a"
-	@worst=0; for part in "benchmarks $(ARGS)" benchmarks.storms benchmarks.detectors; do \
-		$(BIN)/python -m $$part || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
+	@$(call each,"benchmarks $(ARGS)" benchmarks.storms benchmarks.detectors)
 
 # Reports alone, on journals of up to five million lines.
 REPORTS := --calls 0 --repeats 0 --messages 0 --fragments 0 --report-lines 70000 200000 1000000 5000000
 
 bench-full: $(VENV)/ready ## storms enough for every bound, then the detectors, then long reports, an hour and more; interrupted, the same line goes on
-	@worst=0; for part in "benchmarks.storms --repeats 32" "benchmarks.detectors --full" "benchmarks $(REPORTS)"; do \
-		$(BIN)/python -m $$part || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
+	@$(call each,"benchmarks.storms --repeats 32" "benchmarks.detectors --full" "benchmarks $(REPORTS)")
 
 truth: $(VENV)/ready ## journals held against packet captures of their storms, 8 agents and 4 (root, tshark): make truth PROTOCOL=json
-	@worst=0; for agents in "" "--agents 4"; do \
-		$(BIN)/python -m benchmarks.truth $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(DURATION),--duration $(DURATION)) \
-			$$agents $(ARGS) || { worst=$$?; [ $$worst -le 1 ] || exit $$worst; }; done; exit $$worst
+	@$(call each,"benchmarks.truth $(CAPTURED)" "benchmarks.truth --agents 4 $(CAPTURED)")
 
 docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md, docs/faults.md and the dashboards from the code
 	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md

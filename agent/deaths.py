@@ -1,4 +1,4 @@
-"""Whose death is proven: silence may be a freeze or a cut; a refusal is neither, nor an end the peer put to a line."""
+"""Whose death is proven: by refused connections, or by one that the peer ended; silence may be a freeze or a cut."""
 
 import asyncio
 import socket

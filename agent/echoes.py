@@ -2,32 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import JsonValue
 
 from protocols.adapter import Identity
 from protocols.errors import PeerTimeoutError, ProtocolError
-from protocols.message import Cause, Kind, Message, Traffic
+from protocols.message import Message, Traffic
 
-
-class _Mesh(Protocol):
-    """Who carries them."""
-
-    def message(
-        self,
-        recipient: str,
-        kind: Kind,
-        traffic: Traffic,
-        body: dict[str, JsonValue],
-        *,
-        in_reply_to: str | None = None,
-        cause: Cause | None = None,
-    ) -> Message:
-        """A new message from this agent."""
-
-    async def send(self, message: Message) -> object:
-        """Deliver it over a link, a new one if there is none; raises ProtocolError."""
+Send = Callable[[Message], Coroutine[Any, Any, object]]
 
 
 class Echoes:
@@ -36,14 +19,16 @@ class Echoes:
     def __init__(
         self,
         identity: Identity,
-        mesh: _Mesh,
-        deliver: Callable[[Message], Coroutine[Any, Any, None]],
+        new_id: Callable[[], str],
+        send: Send,
+        deliver: Send,
         patience_s: float,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
-        """``deliver`` sends over the connection that is there; an answer is waited for so many seconds."""
+        """``send`` makes a link if there is none, ``deliver`` does not; an answer is waited for so many seconds."""
         self._identity = identity
-        self._mesh = mesh
+        self._new_id = new_id
+        self._send = send
         self._deliver = deliver
         self._patience_s = patience_s
         self._spawn = spawn
@@ -60,7 +45,7 @@ class Echoes:
         await self._ask(peer, {"answer": True})
 
     async def _ask(self, peer: str, question: dict[str, JsonValue]) -> Message:
-        echo = self._mesh.message(peer, "echo", Traffic.HANDSHAKE, question)
+        echo = self._echo(peer, Traffic.HANDSHAKE, question)
         answered: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[echo.message_id] = answered
         try:
@@ -72,6 +57,19 @@ class Echoes:
         finally:
             del self._waiting[echo.message_id]
 
+    def _echo(
+        self, recipient: str, traffic: Traffic, body: dict[str, JsonValue], in_reply_to: str | None = None
+    ) -> Message:
+        return Message(
+            message_id=self._new_id(),
+            kind="echo",
+            sender=self._identity.node_id,
+            recipient=recipient,
+            traffic=traffic,
+            in_reply_to=in_reply_to,
+            body=body,
+        )
+
     async def take(self, message: Message) -> None:
         """One has come: an answer, or a question."""
         waiting = self._waiting.get(message.in_reply_to or "")
@@ -80,9 +78,9 @@ class Echoes:
         elif message.body.get("answer"):
             asked = message.body.get("who")
             who: dict[str, JsonValue] = {"incarnation": self._identity.incarnation} if asked else {}
-            reply = self._mesh.message(message.sender, "echo", message.traffic, who, in_reply_to=message.message_id)
+            reply = self._echo(message.sender, message.traffic, who, in_reply_to=message.message_id)
             # Who asks for a name has no link yet; a connect back would ask the same of it, and so on for ever.
-            self._spawn(self._reply(self._deliver(reply) if who else self._mesh.send(reply)))
+            self._spawn(self._reply(self._deliver(reply) if who else self._send(reply)))
 
     async def _reply(self, sending: Awaitable[object]) -> None:
         """A failure shows at the peer, whose echo stays unanswered."""

@@ -18,6 +18,8 @@ class IdleConnection(asyncio.Protocol):
     """
 
     def __init__(self, clock: Clock, tell: Callable[[End], None]) -> None:
+        self.has_ended = False
+        """By the other side."""
         self._over = asyncio.Event()
         self._clock = clock
         self._tell = tell
@@ -50,6 +52,7 @@ class IdleConnection(asyncio.Protocol):
     def _end(self) -> None:
         if not self._over.is_set():
             self._over.set()
+            self.has_ended = True
             self._tell(End(self._clock.now(), *self._ports))
 
 

@@ -5,12 +5,11 @@ those of a container are that is only cut off. But a process that ends, ends its
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Any
 
 from agent.heartbeat import Spawn
-from agent.idle import dial
+from agent.idle import IdleConnection, dial
 from protocols.adapter import BaseProtocolAdapter
 from protocols.clock import Clock
 from protocols.errors import ProtocolError
@@ -26,7 +25,7 @@ class Lifelines:
         self._adapter = adapter
         self._clock = clock
         self._spawn = spawn
-        self._broken: dict[str, None] = {}
+        self._lines: dict[str, IdleConnection] = {}
         self._again: dict[str, asyncio.Event] = {}
 
     def hold(self, peers: Iterable[str]) -> None:
@@ -38,7 +37,7 @@ class Lifelines:
 
     def broke(self, peer: str) -> bool:
         """Whether ``peer`` has ended the connection, and none could be made since."""
-        return peer in self._broken
+        return peer in self._lines and self._lines[peer].has_ended
 
     def returned(self, peer: str) -> None:
         """``peer`` is alive: it may have another address by now, where the old connection does not lead."""
@@ -46,32 +45,24 @@ class Lifelines:
             self._again[peer].set()
 
     async def _hold(self, peer: str) -> None:
-        failures = 0
+        again, failures = self._again[peer], 0
         while True:
-            again = self._again[peer]
             again.clear()
             try:
-                idle = await dial(self._adapter, peer, self._clock, lambda _end: self._broken.update({peer: None}))
+                line = await dial(self._adapter, peer, self._clock, lambda _end: again.set())
             except (OSError, TimeoutError, ProtocolError):
                 failures += 1
+                if failures == _ATTEMPTS:
+                    await again.wait()
+                    failures = 0
             else:
                 failures = 0
-                self._broken.pop(peer, None)
-                await _first(idle.ended(), again.wait())
-                idle.close()
-            if failures >= _ATTEMPTS:
-                await again.wait()
-                failures = 0
+                self._lines[peer] = line
+                try:
+                    await again.wait()
+                finally:
+                    line.close()
             await self._clock.sleep(_PAUSE_S)
-
-
-async def _first(*waits: Coroutine[Any, Any, object]) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def _is_address(host: str) -> bool:

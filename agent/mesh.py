@@ -69,7 +69,7 @@ class MeshNetwork:
         self._mailbag = mailbag
         self._links: dict[str, None] = {}
         self._dials: dict[str, _Dial] = {}
-        self._echoes = Echoes(identity, self, self._deliver, adapter.context.timeouts.ack_s, spawn)
+        self._echoes = Echoes(identity, new_id, self.send, self._deliver, adapter.context.timeouts.ack_s, spawn)
         self._handlers: dict[str, Handler] = {"echo": self._echoes.take}
         self._seen: OrderedDict[str, None] = OrderedDict()
 

@@ -2,11 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import subjects
 from benchmarks.caller import Assignment, Measurement, R, have_measured
+from benchmarks.command import Parser, carry_out
 from benchmarks.comparison import compare, sum_up
 from benchmarks.figures import page
 from benchmarks.reporting import report
@@ -30,10 +30,9 @@ from benchmarks.results import (
 )
 from benchmarks.tables import markdown, rich, tables
 from orchestrator import host
+from orchestrator.marks import fill
 from orchestrator.run_dir import write_atomically
-from protocols.errors import ConfigError, FailstormError
-
-EXIT_BROKEN, EXIT_CONFIG, EXIT_LAB, EXIT_INTERRUPTED = 1, 2, 3, 130
+from protocols.errors import ConfigError
 
 _MARK = "last measured"
 _MAX_STOCK_CALLS = 200
@@ -43,49 +42,19 @@ REPORT_LINES = (70_000, 200_000)
 """By default: about two minutes of 48 agents, and some three times that. Longer ones take minutes each."""
 
 
-class Parser(argparse.ArgumentParser):
-    """Reports its errors like the rest of the lab: one line, no usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises ConfigError."""
-        raise ConfigError(f"{message}; see: {self.prog} --help")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run with these arguments: 0 all bounds hold, 1 one is broken, 2 bad arguments, 3 a measurement failed."""
-    complaints = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-    try:
-        options = _parse(sys.argv[1:] if argv is None else argv)
-        bench = _measure(options) if options.load is None else _load(options.load)
-        _show(bench, Console())
-        if options.load is None:
-            _keep(bench, options.results_dir)
-        if options.docs is not None:
-            fill(options.docs, markdown(bench))
-        broken = list(broken_bounds(bench))
-    except FailstormError as error:
-        complaints.print(f"benchmarks: {' '.join(str(error).split())}")
-        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_LAB
-    except KeyboardInterrupt:
-        complaints.print("benchmarks: interrupted")
-        return EXIT_INTERRUPTED
-    if broken:
-        complaints.print(f"benchmarks: {'; '.join(broken)}")
-    return EXIT_BROKEN if broken else 0
+    """Run with these arguments; returns the exit code (:func:`benchmarks.command.carry_out`)."""
+    return carry_out("benchmarks", lambda: _run(_parse(sys.argv[1:] if argv is None else argv)))
 
 
-def fill(document: Path, measured: str, mark: str = _MARK) -> None:
-    """Put ``measured`` between the two marks in ``document``; raises ConfigError when they are not there."""
-    begins, ends = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
-    try:
-        text = document.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--docs: expected to read {document}, got: {error.strerror}") from error
-    before, begin, rest = text.partition(begins)
-    _, end, after = rest.partition(ends)
-    if not begin or not end:
-        raise ConfigError(f"--docs: expected the lines {begins} and {ends} in {document}")
-    write_atomically(document, f"{before}{begins}\n\n{measured}\n{ends}{after}")
+def _run(options: argparse.Namespace) -> Iterable[str]:
+    bench = _measure(options) if options.load is None else _load(options.load)
+    _show(bench, Console())
+    if options.load is None:
+        _keep(bench, options.results_dir)
+    if options.docs is not None:
+        fill(options.docs, _MARK, markdown(bench))
+    return broken_bounds(bench)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

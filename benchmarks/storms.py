@@ -5,13 +5,13 @@ Killed or interrupted, the same line goes on where it was left.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cli import EXIT_BROKEN, EXIT_CONFIG, EXIT_INTERRUPTED, EXIT_LAB, Parser, fill
+from benchmarks.command import Parser, carry_out
 from benchmarks.storm_results import LEAST_STORMS, Figure, Storms, broken_bounds, figures, read
 from benchmarks.tables import Table, as_markdown, rich
 from orchestrator import host, journal
@@ -23,10 +23,11 @@ from orchestrator.compare.player import Player
 from orchestrator.compare.progress import Display
 from orchestrator.compare.state import State, scan
 from orchestrator.evidence import Evidence
+from orchestrator.marks import fill
 from orchestrator.run_dir import write_atomically
 from orchestrator.settings_load import Layer, build
 from protocols.clock import MonotonicClock
-from protocols.errors import ConfigError, FailstormError
+from protocols.errors import ConfigError
 
 MODE = "tcp"
 PREFIX = "bench-storms-"
@@ -38,26 +39,19 @@ _MARK = "storms last measured"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run with these arguments: 0 all bounds hold, 1 one is broken, 2 bad arguments, 3 a measurement failed."""
-    complaints = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-    try:
-        options = _parse(sys.argv[1:] if argv is None else argv)
-        storms = have_stormed(options, Console())
-        table = Table(_title(storms), ("figure", "value", "bound", "over"), tuple(map(_row, figures(storms))))
-        Console().print(rich(table))
-        if options.docs is not None:
-            measured = f"Measured on {storms.made_at:%d %b %Y} on a host of {storms.host['cpu_count']} cores.\n\n"
-            fill(options.docs, f"{measured}{as_markdown(table)}\n", _MARK)
-        broken = list(broken_bounds(storms))
-    except FailstormError as error:
-        complaints.print(f"benchmarks: {' '.join(str(error).split())}")
-        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_LAB
-    except KeyboardInterrupt:
-        complaints.print("benchmarks: interrupted; the same line goes on from here")
-        return EXIT_INTERRUPTED
-    if broken:
-        complaints.print(f"benchmarks: {'; '.join(broken)}")
-    return EXIT_BROKEN if broken else 0
+    """Run with these arguments; returns the exit code (:func:`benchmarks.command.carry_out`)."""
+    arguments = sys.argv[1:] if argv is None else argv
+    return carry_out("benchmarks", lambda: _run(_parse(arguments)), "interrupted; the same line goes on from here")
+
+
+def _run(options: argparse.Namespace) -> Iterable[str]:
+    storms = have_stormed(options, Console())
+    table = Table(_title(storms), ("figure", "value", "bound", "over"), tuple(map(_row, figures(storms))))
+    Console().print(rich(table))
+    if options.docs is not None:
+        measured = f"Measured on {storms.made_at:%d %b %Y} on a host of {storms.host['cpu_count']} cores."
+        fill(options.docs, _MARK, f"{measured}\n\n{as_markdown(table)}")
+    return broken_bounds(storms)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

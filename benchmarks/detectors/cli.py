@@ -5,7 +5,7 @@ The long form takes hours' worth of pieces; killed or interrupted, the same line
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from agent.settings import DETECTORS
-from benchmarks.cli import EXIT_BROKEN, EXIT_CONFIG, EXIT_INTERRUPTED, EXIT_LAB, Parser, fill
+from benchmarks.command import Parser, carry_out
 from benchmarks.detectors import calm, curve, freezes
 from benchmarks.detectors.results import Calm, Freezes, Price, Report, broken_bounds
 from benchmarks.detectors.storms import AGENTS
@@ -23,11 +23,13 @@ from benchmarks.detectors.tables import markdown, page, tables
 from benchmarks.results import Measured
 from benchmarks.tables import rich
 from orchestrator import host
+from orchestrator.marks import fill
 from orchestrator.run_dir import write_atomically
 from protocols.clock import Clock, MonotonicClock
-from protocols.errors import ConfigError, FailstormError
+from protocols.errors import ConfigError
 
 _SUMMARY = "report.json"
+_MARK = "last measured"
 
 
 class Size(NamedTuple):
@@ -54,22 +56,15 @@ class Piece(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run with these arguments: 0 all bounds hold, 1 one is broken, 2 bad arguments, 3 a measurement failed."""
-    complaints = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-    try:
-        options = _parse(sys.argv[1:] if argv is None else argv)
-        report = _measure(options, complaints)
-        _show(report, options)
-        broken = list(broken_bounds(report))
-    except FailstormError as error:
-        complaints.print(f"benchmarks: {' '.join(str(error).split())}")
-        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_LAB
-    except KeyboardInterrupt:
-        complaints.print("benchmarks: interrupted; the same line goes on")
-        return EXIT_INTERRUPTED
-    if broken:
-        complaints.print(f"benchmarks: {'; '.join(broken)}")
-    return EXIT_BROKEN if broken else 0
+    """Run with these arguments; returns the exit code (:func:`benchmarks.command.carry_out`)."""
+    arguments = sys.argv[1:] if argv is None else argv
+    return carry_out("benchmarks", lambda: _run(_parse(arguments)), "interrupted; the same line goes on")
+
+
+def _run(options: argparse.Namespace) -> Iterable[str]:
+    report = _measure(options, Console(stderr=True, soft_wrap=True, markup=False, highlight=False))
+    _show(report, options)
+    return broken_bounds(report)
 
 
 def pieces(size: Size, kinds: Sequence[str], clock: Clock) -> Iterator[Piece]:
@@ -162,4 +157,4 @@ def _show(report: Report, options: argparse.Namespace) -> None:
     for table in tables(report):
         console.print(rich(table))
     if options.docs is not None:
-        fill(options.docs, markdown(report))
+        fill(options.docs, _MARK, markdown(report))

@@ -3,13 +3,13 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cli import EXIT_BROKEN, EXIT_CONFIG, EXIT_INTERRUPTED, EXIT_LAB, Parser, fill
+from benchmarks.command import Parser, carry_out
 from benchmarks.tables import rich
 from benchmarks.truth import recording
 from benchmarks.truth.capture import obstacle
@@ -18,34 +18,27 @@ from benchmarks.truth.results import Check, Truth, broken_bounds
 from benchmarks.truth.storm import record
 from benchmarks.truth.tables import markdown, tables
 from orchestrator import host
+from orchestrator.marks import fill
 from orchestrator.run_dir import write_atomically
 from protocols import registry
 from protocols.adapter import BaseProtocolAdapter
 from protocols.clock import MonotonicClock
-from protocols.errors import ConfigError, FailstormError
+from protocols.errors import ConfigError
 
 _MODES = ("common", "tcp", "native")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run with these arguments: 0 all bounds hold, 1 one is broken, 2 nothing can be captured so, 3 a storm failed."""
-    complaints = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-    try:
-        options = _parse(sys.argv[1:] if argv is None else argv)
-        check = _check(options)
-        for table in tables(check):
-            Console().print(rich(table))
-        _keep(check, options)
-        broken = list(broken_bounds(check))
-    except FailstormError as error:
-        complaints.print(f"truth: {' '.join(str(error).split())}")
-        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_LAB
-    except KeyboardInterrupt:
-        complaints.print("truth: interrupted")
-        return EXIT_INTERRUPTED
-    if broken:
-        complaints.print(f"truth: {'; '.join(broken)}")
-    return EXIT_BROKEN if broken else 0
+    """Run with these arguments; returns the exit code (:func:`benchmarks.command.carry_out`)."""
+    return carry_out("truth", lambda: _run(_parse(sys.argv[1:] if argv is None else argv)))
+
+
+def _run(options: argparse.Namespace) -> Iterable[str]:
+    check = _check(options)
+    for table in tables(check):
+        Console().print(rich(table))
+    _keep(check, options)
+    return broken_bounds(check)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -109,5 +102,5 @@ def _keep(check: Check, options: argparse.Namespace) -> None:
     write_atomically(path, check.model_dump_json(indent=1) + "\n")
     Console().print(f"written: {path}", soft_wrap=True)
     if options.docs is not None:
-        marks = () if options.agents is None else (f"last measured with {options.agents} agents",)
-        fill(options.docs, markdown(check), *marks)
+        mark = "last measured" if options.agents is None else f"last measured with {options.agents} agents"
+        fill(options.docs, mark, markdown(check))

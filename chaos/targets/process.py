@@ -13,6 +13,7 @@ from chaos.links.control import Links
 from chaos.links.shape import Bend, Shape
 from chaos.targets import check_order, lacks
 from chaos.targets.throttle import Throttle
+from protocols.clock import Clock
 from protocols.errors import FaultError
 
 _FREEZE_TIMEOUT_S = 2.0
@@ -34,9 +35,10 @@ class _Handle:
 class ProcessTarget:
     """Knows the processes that were registered, and nothing else on the machine."""
 
-    def __init__(self, spawn: Spawn, links: Links | None = None) -> None:
+    def __init__(self, spawn: Spawn, clock: Clock, links: Links | None = None) -> None:
         """``links``: the proxy between the agents, where their traffic goes through one."""
         self._spawn = spawn
+        self._clock = clock
         self._links = links
         self._handles: dict[str, _Handle] = {}
         self._throttles: dict[str, Throttle] = {}
@@ -133,7 +135,9 @@ class ProcessTarget:
             await self._until_stopped(handle, node, stopped=False)
             return
         await self.pause(node)
-        self._throttles[node] = Throttle(handle.process.pid, lambda number: self._signal(handle, node, number), cpus)
+        self._throttles[node] = Throttle(
+            handle.process.pid, lambda number: self._signal(handle, node, number), cpus, self._clock
+        )
         self._throttles[node].start()
 
     async def limit_memory(self, node: str, spare_mib: float | None) -> None:

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 
+from protocols.clock import Clock
 from protocols.errors import FaultError
 
 PERIOD_S = 0.1
@@ -24,19 +25,20 @@ class Throttle:
     Time that it used beyond its share is owed by the next periods; time that it left is not kept for them.
     """
 
-    def __init__(self, pid: int, send: Send, cpus: float) -> None:
+    def __init__(self, pid: int, send: Send, cpus: float, clock: Clock) -> None:
         """``pid`` of a child that nobody has waited for; ``send`` raises FaultError when it has ended."""
         self._pid = pid
         self._send = send
         self._cpus = cpus
-        self._began_s = time.monotonic()
+        self._clock = clock
+        self._began_s = clock.now()
         self._used_before_s = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Limit it from now on; raises FaultError when it has ended."""
         self._used_before_s = self._used_s()
-        self._began_s = time.monotonic()
+        self._began_s = self._clock.now()
         self._task = asyncio.create_task(self._keep(), name=f"throttle {self._pid}")
 
     def abandon(self) -> None:
@@ -50,7 +52,7 @@ class Throttle:
         if self._task is not None:
             # Its own end would be an error of the process, which the next line tells of as well.
             await asyncio.gather(self._task, return_exceptions=True)
-        used_s, passed_s = self._used_s() - self._used_before_s, time.monotonic() - self._began_s
+        used_s, passed_s = self._used_s() - self._used_before_s, self._clock.now() - self._began_s
         self._send(signal.SIGCONT)
         if used_s > self._cpus * passed_s + _SLACK_S:
             raise FaultError(
@@ -60,16 +62,16 @@ class Throttle:
     async def _keep(self) -> None:
         left_s = 0.0
         while True:
-            begin_s, used_before_s = time.monotonic(), self._used_s()
+            begin_s, used_before_s = self._clock.now(), self._used_s()
             left_s = min(left_s, 0.0) + self._cpus * PERIOD_S
             if left_s > 0:
                 self._send(signal.SIGCONT)
-            while (passed_s := time.monotonic() - begin_s) < PERIOD_S:
+            while (passed_s := self._clock.now() - begin_s) < PERIOD_S:
                 if self._used_s() - used_before_s < left_s:
-                    await asyncio.sleep(min(_LOOK_S, PERIOD_S - passed_s))
+                    await self._clock.sleep(min(_LOOK_S, PERIOD_S - passed_s))
                 else:
                     self._send(signal.SIGSTOP)
-                    await asyncio.sleep(PERIOD_S - passed_s)
+                    await self._clock.sleep(PERIOD_S - passed_s)
             left_s -= self._used_s() - used_before_s
 
     def _used_s(self) -> float:

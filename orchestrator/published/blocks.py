@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.compare import table, words
+from orchestrator.marks import filled, read
 from orchestrator.published import pictures
 from orchestrator.run_dir import write_atomically
-from protocols.errors import LabError
 
 README, DOCUMENT, PICTURES = Path("README.md"), Path("docs/comparison.md"), Path("docs/figures")
 RUNTIMES: Mapping[str, str] = {"local": "On local processes", "docker": "In containers"}
 """Where the agents of an example lived; results of the two share no table."""
-BEGIN, END = "<!-- begin: {} (make figures) -->", "<!-- end: {} -->"
 
 
 class Example(NamedTuple):
@@ -38,12 +37,12 @@ class Example(NamedTuple):
 
 
 def write(examples: Sequence[Example], checkout: Path) -> list[Path]:
-    """Write every block and every picture; returns the files that changed. Raises LabError where a mark is missing."""
+    """Write every block and every picture; returns the files that changed. Raises ConfigError without the marks."""
     texts = dict(rendered(examples))
     wanted = {checkout / PICTURES / name: text for name, text in _pictures(examples)}
     for document, block in ((README, "comparison"), *((DOCUMENT, f"comparison-{runtime}") for runtime in RUNTIMES)):
         path = checkout / document
-        wanted[path] = filled(wanted.get(path) or _read(path), block, texts[block])
+        wanted[path] = filled(wanted.get(path) or read(path), block, texts[block], document)
     changed = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,22 +51,6 @@ def write(examples: Sequence[Example], checkout: Path) -> list[Path]:
     for path in stale:
         path.unlink()
     return [*changed, *stale]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise LabError(f"expected to read {path}, got: {error.strerror}; run this in a checkout") from error
-
-
-def filled(document: str, block: str, text: str) -> str:
-    """``document`` with ``text`` between the marks of ``block``; raises LabError where they are missing."""
-    before, begin, rest = document.partition(BEGIN.format(block))
-    _, end, after = rest.partition(END.format(block))
-    if not begin or not end:
-        raise LabError(f"expected the lines {BEGIN.format(block)} and {END.format(block)}, got a document without them")
-    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
 
 
 def rendered(examples: Sequence[Example]) -> Iterator[tuple[str, str]]:

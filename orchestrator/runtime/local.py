@@ -51,7 +51,7 @@ class LocalRuntime:
         """``secrets`` go into the environment of each agent, and nowhere else; ``links`` is started and ended here."""
         self._links = links
         self._record = record
-        self._target = ProcessTarget(self._respawn, links)
+        self._target = ProcessTarget(self._respawn, clock, links)
         self._act = acting_on(self._target, record)
         self._agents = {settings.node_id: settings for settings in agents}
         self._run_dir = run_dir

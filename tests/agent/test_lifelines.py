@@ -14,7 +14,7 @@ from agent.lifelines import Lifelines
 from agent.mesh import MeshNetwork
 from protocols.adapter import BaseProtocolAdapter, Endpoint
 from protocols.clock import Clock
-from protocols.errors import PeerUnreachableError
+from protocols.errors import PeerTimeoutError, PeerUnreachableError
 
 pytestmark = pytest.mark.sockets
 
@@ -123,13 +123,18 @@ async def test_a_peer_with_an_address_gets_no_line() -> None:
         (socket.gaierror(-2, "unknown"), True, "dead"),
         (socket.gaierror(-2, "unknown"), False, "silent"),
         (ConnectionRefusedError(), False, "dead"),
+        (TimeoutError(), True, "dead"),
+        (TimeoutError(), False, "silent"),
     ],
 )
-async def test_a_lost_name_proves_a_death_only_with_a_broken_line(error: OSError, found: str, *, broke: bool) -> None:
-    """A container that is cut off loses its name as one that was killed does, but ends no connection."""
+async def test_silence_and_a_lost_name_prove_a_death_only_with_a_broken_line(
+    error: OSError, found: str, *, broke: bool
+) -> None:
+    """A container that is cut off loses its name too, but ends no connection; a refusal is proof without one."""
 
     async def probe(peer: str, _timeout_s: float) -> None:
-        raise PeerUnreachableError(peer, "gone") from error
+        kind = PeerTimeoutError if isinstance(error, TimeoutError) else PeerUnreachableError
+        raise kind(peer, "gone") from error
 
     lines = SimpleNamespace(broke=lambda _peer: broke, returned=lambda _peer: None)
     deaths = Deaths(cast("MeshNetwork", SimpleNamespace(probe=probe)), cast("Lifelines", lines), 0.4)

@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks import subjects
 from benchmarks.caller import Assignment, have_measured
-from benchmarks.cli import EXIT_BROKEN, EXIT_CONFIG, main
+from benchmarks.cli import main
+from benchmarks.command import EXIT_BROKEN, EXIT_CONFIG
 from benchmarks.ends import CALLER, PEER, ends
 from benchmarks.reporting import report
 from benchmarks.results import Bench, Growth, Reporting, Turns, broken_bounds

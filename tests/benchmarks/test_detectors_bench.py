@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.cli import EXIT_BROKEN, EXIT_CONFIG, EXIT_INTERRUPTED
+from benchmarks.command import EXIT_BROKEN, EXIT_CONFIG, EXIT_INTERRUPTED
 from benchmarks.detectors import calm as calm_bench
 from benchmarks.detectors import cli, curve
 from benchmarks.detectors.calm import cost_bytes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import EXIT_CONFIG
+from benchmarks.command import EXIT_CONFIG
 from benchmarks.storm_results import StormRun, Storms, broken_bounds, figures, read
 from benchmarks.storms import main, planned
 from orchestrator.evidence import Evidence

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from chaos.faults.kill import FAULT
 from chaos.targets.process import ProcessTarget
+from protocols.clock import MonotonicClock
 from protocols.errors import FaultError
 
 _POLITE = "import signal; signal.sigwait([signal.SIGTERM])"
@@ -28,7 +29,7 @@ class Lab:
     target: ProcessTarget = field(init=False)
 
     def __post_init__(self) -> None:
-        self.target = ProcessTarget(self.spawn)
+        self.target = ProcessTarget(self.spawn, MonotonicClock())
 
     async def spawn(self, _node: str) -> subprocess.Popen[bytes]:
         """Start what a restart starts."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import EXIT_CONFIG
+from benchmarks.command import EXIT_CONFIG
 from benchmarks.truth import capture, owners
 from benchmarks.truth.cli import main
 from benchmarks.truth.results import Check, Truth, broken_bounds

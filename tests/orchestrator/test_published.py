@@ -13,6 +13,7 @@ from orchestrator import report
 from orchestrator.cli import main
 from orchestrator.compare import plan as plans
 from orchestrator.compare.plan import Plan, Slot
+from orchestrator.marks import filled
 from orchestrator.published import blocks, example, pictures
 from orchestrator.published.blocks import Example
 from tests.orchestrator.compare_lab import a_plan, censored, compared, scenario, starved
@@ -197,7 +198,7 @@ def test_the_committed_documents_are_what_the_committed_examples_say() -> None:
         (blocks.README, "comparison"), *((blocks.DOCUMENT, f"comparison-{runtime}") for runtime in blocks.RUNTIMES)
     ):  # fmt: skip
         text = (CHECKOUT / document).read_text("utf-8")
-        assert blocks.filled(text, block, texts[block]) == text
+        assert filled(text, block, texts[block], document) == text
     for one in found:
         for mode in one.comparison["modes"]:
             for name, _, svg in one.drawn(mode):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from orchestrator.marks import fill
 from protocols.errors import FailstormError
 from tests.teeth import controls, document, same
 from tests.teeth.judging import failures, judge
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     console.print(text)
     if options.docs is not None:
-        document.fill(options.docs, options.command, text)
+        fill(options.docs, options.command, text)
     for line in failed:
         console.print(f"teeth: {line}")
     return EXIT_FAILED if failed else 0

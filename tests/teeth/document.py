@@ -1,11 +1,9 @@
-"""The tables of docs/teeth.md: from judged rows and results to Markdown, into their places in the file."""
+"""The tables of docs/teeth.md: from judged rows and results to Markdown."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
-from pathlib import Path
 from typing import Any
 
-from protocols.errors import ConfigError
 from tests.teeth.judging import Row
 from tests.teeth.table import BY_NAME, Tooth
 
@@ -73,17 +71,3 @@ def _difference(value: float, unit: str) -> str:
 
 def _number(value: float, unit: str) -> str:
     return "never" if value == inf else f"{value:,.{_DIGITS[unit]}f}"
-
-
-def fill(path: Path, name: str, text: str) -> None:
-    """Put ``text`` between the marks called ``name``; raises ConfigError when they are not there."""
-    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--docs: expected to read {path}, got: {error.strerror}") from error
-    before, found, rest = content.partition(begin)
-    _, ended, after = rest.partition(end)
-    if not found or not ended:
-        raise ConfigError(f"--docs: expected the lines {begin} and {end} in {path}, got none; put them in")
-    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")

@@ -11,8 +11,8 @@ import pytest
 from orchestrator import timeline
 from orchestrator.report import METRICS_FILE
 from orchestrator.workload.placement import place
-from protocols.errors import ConfigError, LabError
-from tests.teeth import cli, controls, document, real_storm, same
+from protocols.errors import LabError
+from tests.teeth import cli, controls, real_storm, same
 from tests.teeth.cli import SEEDS, STORM
 from tests.teeth.judging import Interval, difference, failures, interval, judge, number, unclaimed
 from tests.teeth.real_storm import Place, Run, scenario, unbroken
@@ -199,16 +199,6 @@ def test_a_difference_between_the_arms_would_be_found() -> None:
     assert outcome.significant == (0,)
     assert same.failures(outcome) == ["same: expected at most 0.1 of 1 significant, got 1"]
     assert "`recovery_ms` | 8 to 8 | 0.008 | 1 of 1" in same.table(outcome, [results()])
-
-
-def test_a_table_goes_between_its_marks(tmp_path: Path) -> None:
-    """What stands around the marks stays; a file without them is refused."""
-    page = tmp_path / "teeth.md"
-    page.write_text("before\n<!-- same -->\nold\n<!-- end of same -->\nafter\n")
-    document.fill(page, "same", "new")
-    assert page.read_text() == "before\n<!-- same -->\n\nnew\n\n<!-- end of same -->\nafter\n"
-    with pytest.raises(ConfigError, match="controls"):
-        document.fill(page, "controls", "new")
 
 
 def test_what_has_run_is_not_run_again_and_what_was_stopped_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
