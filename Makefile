@@ -1,7 +1,7 @@
 # Fail-Storm: `make` prints this help.
 .DEFAULT_GOAL := help
 .PHONY: help run compare report example figures down engine images test teeth controls same test-pythons check bench
-.PHONY: bench-full truth docs lock clean
+.PHONY: bench-full scenarios truth docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -93,8 +93,11 @@ REPORTS := --calls 0 --repeats 0 --messages 0 --fragments 0 --report-lines 70000
 bench-full: $(VENV)/ready ## storms enough for every bound, then the detectors, then long reports, an hour and more; interrupted, the same line goes on
 	@$(call each,"benchmarks.storms --repeats 32" "benchmarks.detectors --full" "benchmarks $(REPORTS)")
 
+scenarios: $(VENV)/ready ## every scenario over json and a2a must end well: make scenarios ARGS="--runtime docker"
+	@$(BIN)/python -m benchmarks.scenarios $(ARGS)
+
 truth: $(VENV)/ready ## journals held against packet captures of their storms, 8 agents and 4 (root, tshark): make truth PROTOCOL=json
-	@$(call each,"benchmarks.truth $(CAPTURED)" "benchmarks.truth --agents 4 $(CAPTURED)")
+	@$(call each,"benchmarks.truth $(CAPTURED)" "benchmarks.truth --agents 4 --repeats 3 $(CAPTURED)")
 
 docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md, docs/faults.md and the dashboards from the code
 	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md

@@ -12,21 +12,17 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.command import Parser, carry_out
+from benchmarks.playing import play
 from benchmarks.storm_results import LEAST_STORMS, Figure, Storms, broken_bounds, figures, read
 from benchmarks.tables import Table, as_markdown, rich
 from orchestrator import host, journal
-from orchestrator.compare import files, plan
 from orchestrator.compare.command import stopped
-from orchestrator.compare.conduct import conduct
 from orchestrator.compare.plan import Plan, Slot
-from orchestrator.compare.player import Player
-from orchestrator.compare.progress import Display
 from orchestrator.compare.state import State, scan
 from orchestrator.evidence import Evidence
 from orchestrator.marks import fill
 from orchestrator.run_dir import write_atomically
 from orchestrator.settings_load import Layer, build
-from protocols.clock import MonotonicClock
 from protocols.errors import ConfigError
 
 MODE = "tcp"
@@ -86,12 +82,7 @@ def have_stormed(options: argparse.Namespace, console: Console) -> Storms:
     """Run what is missing of the plan, and read everything; raises FailstormError."""
     wished = planned(options.protocol, options.repeats, options.duration)
     root = _folder(options, wished)
-    root.mkdir(parents=True, exist_ok=True)
-    plan.save(wished, root)
-    state = scan(wished, root)
-    if not options.report:
-        with files.locked(root, console.print) as held, Display(wished, console, MonotonicClock()) as display:
-            state = conduct(wished, root, Player(wished, root, held), display) if state.open(wished) else state
+    state = scan(wished, root) if options.report else play(wished, root, console)
     storms = _read(wished, state)
     write_atomically(root / "storms.json", storms.model_dump_json(indent=1) + "\n")
     return storms

@@ -15,7 +15,7 @@ from orchestrator.verdict import judge
 from protocols.message import Traffic
 
 _SILENCE_S = 0.3
-"""Lines about bytes come every 0.1 s; a busy event loop may be late."""
+"""Lines about bytes come every 25 ms; a busy event loop may be late."""
 
 
 class Counted(NamedTuple):
@@ -57,6 +57,7 @@ class Account:
     """The journal's side; all times are monotonic seconds."""
 
     run_id: str
+    seed: int
     duration_s: float
     starved: bool
     storm_at: float
@@ -107,6 +108,7 @@ def account(events: Iterable[Event]) -> Account:
     reported = traffic.bytes_reconnect.compute(evidence).value
     return Account(
         run_id=evidence.run.run_id,
+        seed=evidence.run.seed,
         duration_s=evidence.windows.duration_s,
         starved="starved" in judge(evidence, evaluate(evidence)).tags,
         storm_at=origin,

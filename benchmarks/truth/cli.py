@@ -26,6 +26,8 @@ from protocols.clock import MonotonicClock
 from protocols.errors import ConfigError
 
 _MODES = ("common", "tcp", "native")
+_STEP_WORK_MS = "200"
+"""As at full length, so that requests are under way on the victims; scaled, most storms would find them idle."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,6 +52,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="of the detector; default: tcp, and native where the protocol has a watch of its own",
     )  # fmt: skip
     parser.add_argument("--duration", default="24", metavar="S", help="of each storm (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=1, help="storms of each, one a seed (%(default)s)")
     parser.add_argument("--agents", metavar="N", help="in each storm; their tables have marks of their own in --docs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for a run")
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="(%(default)s)")
@@ -60,6 +63,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     options.protocol = options.protocol or known
+    if options.repeats < 1:
+        raise ConfigError(f"--repeats: expected 1 or more, got {options.repeats}")
     return options
 
 
@@ -68,7 +73,12 @@ def _check(options: argparse.Namespace) -> Check:
     if options.load:
         storms = [judge(folder, recording.load(folder)) for folder in options.load]
     else:
-        storms = [_storm(options, made_at, name, mode) for name in options.protocol for mode in _modes(options, name)]
+        storms = [
+            _storm(options, made_at, name, mode, seed)
+            for seed in range(1, 1 + options.repeats)
+            for name in options.protocol
+            for mode in _modes(options, name)
+        ]
     return Check(made_at=made_at, host=host.describe(), storms=storms)
 
 
@@ -79,16 +89,17 @@ def _modes(options: argparse.Namespace, protocol: str) -> Sequence[str]:
     return ("tcp", "native") if has_watch else ("tcp",)
 
 
-def _storm(options: argparse.Namespace, made_at: datetime, protocol: str, mode: str) -> Truth:
+def _storm(options: argparse.Namespace, made_at: datetime, protocol: str, mode: str, seed: int) -> Truth:
     reason = obstacle()
     if reason is not None:
         raise ConfigError(reason)
-    settings = dict(assignment.partition("=")[::2] for assignment in options.set)
+    settings = {"scenario.step_work_ms": _STEP_WORK_MS, "scenario.seed": f"{seed}"}
+    settings |= dict(assignment.partition("=")[::2] for assignment in options.set)
     if options.agents is not None:
         settings["scenario.agent_count"] = options.agents
     settings |= {"scenario.protocol": protocol, "scenario.duration": options.duration, "detector.mode": mode}
-    folder = options.results_dir / f"truth-{made_at:%Y%m%d-%H%M%S}" / f"{protocol}-{mode}"
-    Console(stderr=True).print(f"{protocol} ({mode}): a storm of {options.duration} s", highlight=False)
+    folder = options.results_dir / f"truth-{made_at:%Y%m%d-%H%M%S}" / f"{protocol}-{mode}-seed{seed}"
+    Console(stderr=True).print(f"{protocol} ({mode}, seed {seed}): a storm of {options.duration} s", highlight=False)
     try:
         return judge(folder, record(options.config, settings, folder, MonotonicClock()))
     except ConfigError:

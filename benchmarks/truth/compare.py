@@ -1,6 +1,6 @@
 """Holds a journal against the capture of its storm: pure, from connections and an account to the findings."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 
 from benchmarks.truth.account import Account, Broke
@@ -8,8 +8,6 @@ from benchmarks.truth.results import Gap, NodeBytes, VictimTimes, WindowBytes
 from benchmarks.truth.wire import Moved, Seen
 
 CONDUCTOR = "orchestrator"
-_CLOSING_S = 0.001
-"""An orderly close shortly before the kill is none of its doing; what ends closer to it than this may be."""
 
 
 def node_bytes(account: Account, seen: Iterable[Seen]) -> list[NodeBytes]:
@@ -69,16 +67,19 @@ def window_bytes(account: Account, seen: Iterable[Seen]) -> WindowBytes:
     return WindowBytes(journal=account.bytes_reconnect, wire=wire, early=early, late=late)
 
 
-def victim_times(account: Account, seen: Sequence[Seen]) -> list[VictimTimes]:
-    """How each kill was seen."""
-    return [_victim(victim, killed_s, account, seen) for victim, killed_s in account.kills.items()]
+def victim_times(account: Account, seen: Sequence[Seen], exits: Mapping[str, float]) -> list[VictimTimes]:
+    """How each kill was seen. ``exits``: by node, when its process began to end (monotonic s), by the kernel.
+
+    What a victim closed before its process began to end is an ordinary close, and none of the kill's doing.
+    """
+    return [_victim(victim, killed_s, account, seen, exits.get(victim)) for victim, killed_s in account.kills.items()]
 
 
-def _victim(victim: str, killed_s: float, account: Account, seen: Sequence[Seen]) -> VictimTimes:
+def _victim(victim: str, killed_s: float, account: Account, seen: Sequence[Seen], exit_s: float | None) -> VictimTimes:
     def after(at_s: float | None) -> float | None:
         return None if at_s is None else round((at_s - killed_s) * 1000, 4)
 
-    alive = [one for one in seen if one.began_s < killed_s and not _was_over(one, killed_s)]
+    alive = [] if exit_s is None else [one for one in seen if one.began_s < exit_s and not _was_over(one, exit_s)]
     ends = [at_s for connection in alive if (at_s := connection.end_of(victim)) is not None]
     canary = [
         at_s
@@ -89,6 +90,7 @@ def _victim(victim: str, killed_s: float, account: Account, seen: Sequence[Seen]
     ]
     return VictimTimes(
         victim=victim,
+        exit_ms=after(exit_s),
         first_end_ms=after(min(ends, default=None)),
         canary_end_ms=after(min(canary, default=None)),
         canary_eof_ms=after(account.canary_eofs.get(victim)),
@@ -97,9 +99,9 @@ def _victim(victim: str, killed_s: float, account: Account, seen: Sequence[Seen]
 
 
 def _was_over(connection: Seen, t: float) -> bool:
-    """Whether either end had closed it well before: what the kill then ends is no news to anybody."""
+    """Whether either end had closed it before: what the kill then ends is no news to anybody."""
     ends = (connection.client_end_s, connection.server_end_s)
-    return any(end is not None and end < t - _CLOSING_S for end in ends)
+    return any(end is not None and end < t for end in ends)
 
 
 def gaps(account: Account, seen: Sequence[Seen]) -> list[Gap]:

@@ -33,10 +33,12 @@ def hold(kept: Recording, found: Sequence[Connection], events: Sequence[Event]) 
     ]
     told = account(events)
     unowned = [connection for connection in seen if connection.client is None]
+    exits = {nodes[pid]: at_s for pid, at_s in kept.exits.items() if pid in nodes}
     gaps = compare.gaps(told, seen)
     return Truth(
         protocol=kept.protocol,
         mode=kept.mode,
+        seed=told.seed,
         run_id=told.run_id,
         duration_s=told.duration_s,
         starved=told.starved,
@@ -50,7 +52,7 @@ def hold(kept: Recording, found: Sequence[Connection], events: Sequence[Event]) 
         clock_error_ms=1000 * offset.error_s(kept.marks, [one for one in found if one.server_port == kept.mark_port]),
         nodes=compare.node_bytes(told, seen),
         window=compare.window_bytes(told, seen),
-        victims=compare.victim_times(told, seen),
+        victims=compare.victim_times(told, seen, exits),
         gaps=gaps,
         others=len(told.noticed) - sum(gap.suspicion_ms is not None for gap in gaps),
     )

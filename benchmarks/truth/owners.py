@@ -1,8 +1,9 @@
-"""Finds out whose the client ends of the connections are: the kernel's own trace of socket states, while a storm runs.
+"""Finds out whose the client ends of the connections are, and when processes end: the kernel's own trace of a storm.
 
 A packet names its ports only, and a client's port is drawn by the kernel. The tracepoint ``sock:inet_sock_set_state``
 tells of every change of a TCP socket's state with its ports and the process in whose context it happened. A close is
 always in that of its owner; a connect nearly always, unless the kernel answered it in passing through another one's.
+``sched:sched_process_exit`` tells when a process has begun to end; its connections are closed after that.
 """
 
 import re
@@ -16,14 +17,15 @@ from benchmarks.truth.recording import Sighting
 from protocols.errors import ConfigError, LabError
 
 _TRACEFS = Path("/sys/kernel/tracing")
-_EVENT = "events/sock/inet_sock_set_state"
+_SOCKETS, _EXITS = "events/sock/inet_sock_set_state", "events/sched/sched_process_exit"
 _BUFFER_KIB = 8192
 _TCP, _SYN_SENT, _FIN_WAIT1, _LAST_ACK = 6, 2, 4, 9
 _FILTER = f"protocol == {_TCP} && (oldstate == {_SYN_SENT} || newstate == {_FIN_WAIT1} || newstate == {_LAST_ACK})"
-_LINE = re.compile(
-    r"-(?P<thread>\d+) +\( *(?P<pid>\d+|-+)\) \[\d+\] \S+ +(?P<at_s>[0-9.]+): inet_sock_set_state: .*"
-    r"sport=(?P<port>\d+) dport=(?P<server>\d+) .*oldstate=(?P<old>\w+) "
+_WHO = r"-(?P<thread>\d+) +\( *(?P<pid>\d+|-+)\) \[\d+\] \S+ +(?P<at_s>[0-9.]+): "
+_SOCKET = re.compile(
+    _WHO + r"inet_sock_set_state: .*sport=(?P<port>\d+) dport=(?P<server>\d+) .*oldstate=(?P<old>\w+) "
 )
+_EXIT = re.compile(_WHO + r"sched_process_exit: ")
 
 
 class Trace:
@@ -31,6 +33,8 @@ class Trace:
 
     def __init__(self) -> None:
         self.sightings: dict[int, list[Sighting]] = {}
+        self.exits: dict[int, float] = {}
+        """By process: the monotonic second in which it began to end."""
 
 
 @contextmanager
@@ -45,33 +49,48 @@ def tracing(servers: Collection[int]) -> Iterator[Trace]:
         try:
             for name, value in (
                 ("trace_clock", "mono"), ("buffer_size_kb", str(_BUFFER_KIB)), ("options/record-tgid", "1"),
-                (f"{_EVENT}/filter", _FILTER), (f"{_EVENT}/enable", "1"),
+                (f"{_SOCKETS}/filter", _FILTER), (f"{_SOCKETS}/enable", "1"), (f"{_EXITS}/enable", "1"),
             ):  # fmt: skip
                 (folder / name).write_text(value, encoding="ascii")
         except OSError as error:
             raise ConfigError(
-                f"expected a kernel that traces sock:inet_sock_set_state, got: {error}; use Linux 4.16 or newer"
+                f"expected a kernel that traces sockets and processes, got: {error}; use Linux 4.16 or newer"
             ) from error
         yield trace
-        (folder / f"{_EVENT}/enable").write_text("0", encoding="ascii")
+        for event in (_SOCKETS, _EXITS):
+            (folder / f"{event}/enable").write_text("0", encoding="ascii")
         lost = sum(_lost(path.read_text(encoding="ascii")) for path in folder.glob("per_cpu/cpu*/stats"))
         if lost:
-            raise LabError(f"expected a whole trace of the sockets, {lost} events are lost; repeat it")
-        trace.sightings = parse((folder / "trace").read_text(encoding="utf-8", errors="replace").splitlines(), servers)
+            raise LabError(f"expected a whole trace of the storm, {lost} events are lost; repeat it")
+        lines = (folder / "trace").read_text(encoding="utf-8", errors="replace").splitlines()
+        trace.sightings, trace.exits = parse(lines, servers), exits(lines)
 
 
 def parse(lines: Iterable[str], servers: Collection[int]) -> dict[int, list[Sighting]]:
     """Who was seen with each client's port, in the order of time, out of a trace's text."""
     found: dict[int, list[Sighting]] = {}
     for line in lines:
-        seen = _LINE.search(line)
+        seen = _SOCKET.search(line)
         if seen is None or int(seen["server"]) not in servers:
             continue
         closes = seen["old"] != "TCP_SYN_SENT"
-        # Of a process that has not been switched since the trace began the kernel names the thread alone: its only one.
-        pid = int(seen["pid"] if seen["pid"].isdecimal() else seen["thread"])
-        found.setdefault(int(seen["port"]), []).append(Sighting(float(seen["at_s"]), pid, int(seen["server"]), closes))
+        sighting = Sighting(float(seen["at_s"]), _process(seen), int(seen["server"]), closes)
+        found.setdefault(int(seen["port"]), []).append(sighting)
     return found
+
+
+def exits(lines: Iterable[str]) -> dict[int, float]:
+    """When each process began to end, out of a trace's text: its first thread's end.
+
+    The last of its threads closes what the process had open, after the kernel has traced the end of each.
+    """
+    ends = (seen for line in lines if (seen := _EXIT.search(line)) is not None)
+    return {int(seen["thread"]): float(seen["at_s"]) for seen in ends if int(seen["thread"]) == _process(seen)}
+
+
+def _process(seen: re.Match[str]) -> int:
+    # Of a process that has not been switched since the trace began the kernel names the thread alone: its only one.
+    return int(seen["pid"] if seen["pid"].isdecimal() else seen["thread"])
 
 
 def owner(sightings: Iterable[Sighting], began_s: float, ended_s: float, pids: Collection[int]) -> int | None:

@@ -45,6 +45,8 @@ class Recording(Measured):
     """Before and after the storm."""
     sightings: dict[int, list[Sighting]]
     """By client port, in the order of time."""
+    exits: dict[int, float]
+    """By process: the monotonic second in which it began to end, by the kernel's trace."""
     conductor_pid: int
     packets: int
     dropped: int

@@ -62,20 +62,22 @@ class VictimTimes(Measured):
     """How one death was seen, ms after its kill call; None for what was not seen."""
 
     victim: str
+    exit_ms: float | None
+    """Its process began to end, by the kernel's trace."""
     first_end_ms: float | None
-    """The first FIN or RST of any of its connections, in the capture."""
+    """The first FIN or RST of any of its connections after that, in the capture."""
     canary_end_ms: float | None
     """That of the lab's canary connection, in the capture."""
     canary_eof_ms: float | None
     death_ms: float | None
 
     def is_in_order(self, error_ms: float) -> bool:
-        """Kill call, first FIN or RST, EOF at the canary, proof of death; packets may be off by ``error_ms``."""
-        seen = (self.first_end_ms, self.canary_end_ms, self.canary_eof_ms, self.death_ms)
+        """Kill call, exit, first FIN or RST, EOF at the canary, proof of death; packets may be off by ``error_ms``."""
+        seen = (self.exit_ms, self.first_end_ms, self.canary_end_ms, self.canary_eof_ms, self.death_ms)
         if None in seen:
             return False
-        first, canary, eof, death = (ms for ms in seen if ms is not None)
-        return -error_ms <= first <= canary <= eof + error_ms and eof <= death
+        exits, first, canary, eof, death = (ms for ms in seen if ms is not None)
+        return 0 <= exits <= first + error_ms and first <= canary <= eof + error_ms and eof <= death
 
 
 class Gap(Measured):
@@ -106,6 +108,7 @@ class Truth(Measured):
 
     protocol: str
     mode: str
+    seed: int
     run_id: str
     duration_s: float
     starved: bool
@@ -148,13 +151,23 @@ class Check(Measured):
         crowded = isinstance(cores, int) and storm.survivors > SURVIVORS_A_CORE * cores
         return not (storm.starved or crowded)
 
+    def alike(self) -> Iterator[list[Truth]]:
+        """The storms of each protocol and mode, whose gaps are pooled; those that do not count for times apart."""
+        found: dict[tuple[str, str, bool], list[Truth]] = {}
+        for storm in self.storms:
+            found.setdefault((storm.protocol, storm.mode, self.times_count(storm)), []).append(storm)
+        yield from found.values()
+
 
 def broken_bounds(check: Check) -> Iterator[str]:
     """A few words on each bound that does not hold."""
     for storm in check.storms:
-        late = _late(storm) if storm.gaps and check.times_count(storm) else ()
-        for words in (*_broken(storm), *late):
-            yield f"{storm.protocol} ({storm.mode}): {words}"
+        for words in _broken(storm):
+            yield f"{storm.protocol} ({storm.mode}, seed {storm.seed}): {words}"
+    for storms in check.alike():
+        gaps = [gap for storm in storms for gap in storm.gaps]
+        for words in _late(gaps) if gaps and check.times_count(storms[0]) else ():
+            yield f"{storms[0].protocol} ({storms[0].mode}): {words}"
 
 
 def _broken(storm: Truth) -> Iterator[str]:
@@ -170,8 +183,8 @@ def _broken(storm: Truth) -> Iterator[str]:
             yield f"the death of {victim.victim} was not seen in its order: {_order(victim)}"
 
 
-def _late(storm: Truth) -> Iterator[str]:
-    median_ms, p95_ms, lag_ms = gap_summary(storm.gaps)
+def _late(gaps: list[Gap]) -> Iterator[str]:
+    median_ms, p95_ms, lag_ms = gap_summary(gaps)
     if median_ms > MAX_MEDIAN_GAP_MS:
         yield f"watched connections told after {median_ms:.2f} ms (median; at most {MAX_MEDIAN_GAP_MS:g} ms)"
     if p95_ms > lag_ms:
@@ -180,6 +193,7 @@ def _late(storm: Truth) -> Iterator[str]:
 
 def _order(victim: VictimTimes) -> str:
     named = {
+        "exit": victim.exit_ms,
         "first FIN or RST": victim.first_end_ms,
         "canary's": victim.canary_end_ms,
         "EOF": victim.canary_eof_ms,

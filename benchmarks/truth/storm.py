@@ -48,6 +48,7 @@ def record(config: Path, settings: Mapping[str, str], folder: Path, clock: Clock
         marks=marks,
         clocks=(first, last),
         sightings=trace.sightings,
+        exits=trace.exits,
         conductor_pid=pid,
         packets=capture.received,
         dropped=capture.dropped,

@@ -1,6 +1,6 @@
 """The tables of one check, for a terminal and for a Markdown file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from benchmarks.tables import Table, as_markdown
 from benchmarks.truth.results import (
@@ -27,19 +27,20 @@ def markdown(check: Check) -> str:
     durations = ", ".join(sorted({f"{storm.duration_s:g} s" for storm in check.storms}))
     cores, python = check.host["cpu_count"], check.host["python"]
     where = f"Measured on {check.made_at:%d %b %Y} on a host of {cores} cores, Python {python}"
-    parts = [f"{where}; storms of {durations}, one each."]
+    each = max(map(len, check.alike()), default=0)
+    parts = [f"{where}; storms of {durations}, {'one' if each == 1 else f'up to {each}'} each."]
     return "\n\n".join([*parts, *map(as_markdown, tables(check))]) + "\n"
 
 
 def _name(storm: Truth) -> str:
-    return f"{storm.protocol} ({storm.mode})" + (" starved" if storm.starved else "")
+    return f"{storm.protocol} ({storm.mode}) {storm.seed}" + (" starved" if storm.starved else "")
 
 
 def _bytes(check: Check) -> Table:
     return Table(
         f"Payload bytes, journal beside wire (bound: {MAX_BYTES_OFF:.1%} for each agent and for the recovery window)",
         (
-            "storm", "packets (dropped)", "sent again", "worst agent", "all agents", "untold",
+            "storm, seed", "packets (dropped)", "sent again", "worst agent", "all agents", "untold",
             "bytes_reconnect", "wire, told by its lines", "off", "wire, exact window", "off",
         ),
         tuple(_bytes_row(storm) for storm in check.storms),
@@ -70,8 +71,9 @@ def _deaths(check: Check) -> Table:
     return Table(
         "Deaths, ms after the kill call: packets on the journal's clock",
         (
-            "storm",
+            "storm, seed",
             "victim",
+            "its process ends",
             "first FIN or RST",
             "canary's FIN or RST",
             "EOF at the canary",
@@ -87,7 +89,7 @@ def _deaths(check: Check) -> Table:
 
 
 def _times(victim: VictimTimes) -> Iterator[str]:
-    for ms in (victim.first_end_ms, victim.canary_end_ms, victim.canary_eof_ms, victim.death_ms):
+    for ms in (victim.exit_ms, victim.first_end_ms, victim.canary_end_ms, victim.canary_eof_ms, victim.death_ms):
         yield "never" if ms is None else f"{ms:.2f}"
 
 
@@ -97,29 +99,31 @@ def _detections(check: Check) -> Table:
         f"evidence, and suspected the victim (bounds for evidence: median {MAX_MEDIAN_GAP_MS:g} ms, p95 the loop lag "
         f"recorded in that second; not judged where starved or with more than {SURVIVORS_A_CORE} survivors a core)",
         (
-            "storm", "ends", "read, median", "evidence, median", "evidence, p95", "loop lag then", "loop lag, second",
-            "suspicions", "suspicion, median", "p95", "confirming probe, median", "from the first FIN or RST, median",
-            "detected otherwise",
+            "storms", "number", "ends", "read, median", "evidence, median", "evidence, p95", "loop lag then",
+            "loop lag, second", "suspicions", "suspicion, median", "p95", "confirming probe, median",
+            "from the first FIN or RST, median", "detected otherwise",
         ),
-        tuple(_detection_row(storm) for storm in check.storms),
+        tuple(_detection_row(storms, judged=check.times_count(storms[0])) for storms in check.alike()),
     )  # fmt: skip
 
 
-def _detection_row(storm: Truth) -> tuple[str, ...]:
-    if not storm.gaps:
-        return (_name(storm), "0", *["-"] * 5, "0", *["-"] * 4, f"{storm.others}")
-    median_ms, p95_ms, lag_ms = gap_summary(storm.gaps)
-    told = (_median([gap.eof_ms for gap in storm.gaps]), median_ms, p95_ms, lag_ms)
-    brought = [gap for gap in storm.gaps if gap.suspicion_ms is not None]
+def _detection_row(storms: Sequence[Truth], *, judged: bool) -> tuple[str, ...]:
+    gaps = [gap for storm in storms for gap in storm.gaps]
+    others = f"{sum(storm.others for storm in storms)}"
+    name = f"{storms[0].protocol} ({storms[0].mode})" + ("" if judged else ", not judged")
+    if not gaps:
+        return (name, f"{len(storms)}", "0", *["-"] * 5, "0", *["-"] * 4, others)
+    median_ms, p95_ms, lag_ms = gap_summary(gaps)
+    told = (_median([gap.eof_ms for gap in gaps]), median_ms, p95_ms)
+    brought = [gap for gap in gaps if gap.suspicion_ms is not None]
     suspected = [gap.suspicion_ms for gap in brought if gap.suspicion_ms is not None]
     probing = [gap.suspicion_ms - gap.evidence_ms for gap in brought if gap.suspicion_ms is not None]
     first = [gap.after_first_ms for gap in brought if gap.after_first_ms is not None]
     late = [f"{quantile(some, share):.2f}" if some else "-"
             for some, share in ((suspected, 0.5), (suspected, 0.95), (probing, 0.5), (first, 0.5))]  # fmt: skip
-    numbers = (*told[:3], max(gap.lag_then_ms for gap in storm.gaps), lag_ms)
+    numbers = (*told, max(gap.lag_then_ms for gap in gaps), lag_ms)
     return (
-        _name(storm), f"{len(storm.gaps)}", *(f"{ms:.2f}" for ms in numbers), f"{len(brought)}", *late,
-        f"{storm.others}",
+        name, f"{len(storms)}", f"{len(gaps)}", *(f"{ms:.2f}" for ms in numbers), f"{len(brought)}", *late, others,
     )  # fmt: skip
 
 

@@ -1,13 +1,15 @@
 """A journal beside the wire: an honest one passes, one that lies about bytes or times does not."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from benchmarks.truth.results import Gap, VictimTimes, WindowBytes
+from benchmarks.truth.recording import Sighting
+from benchmarks.truth.results import Check, Gap, VictimTimes, WindowBytes, broken_bounds
 from orchestrator.journal import Event
 
-from .wire_storm import OFFSET_S, VICTIM, broken, end, journal, packet, packets, sightings, truth
+from .wire_storm import OFFSET_S, VICTIM, broken, dialogue, end, journal, packet, packets, sightings, truth
 
 
 def _but(ev: str, **changes: Any) -> list[Event]:
@@ -29,7 +31,7 @@ def test_honest_journal_agrees_to_the_byte() -> None:
     assert found.window == WindowBytes(journal=6510, wire=6040, early=510, late=40)
     assert (found.window.off, round(found.window.off_window, 4)) == (0, 0.0778)
     assert found.victims == [
-        VictimTimes(victim=VICTIM, first_end_ms=3.0, canary_end_ms=5.0, canary_eof_ms=6.0, death_ms=7.0)
+        VictimTimes(victim=VICTIM, exit_ms=2.0, first_end_ms=3.0, canary_end_ms=5.0, canary_eof_ms=6.0, death_ms=7.0)
     ]
     (gap,) = found.gaps
     assert gap == Gap(
@@ -93,7 +95,7 @@ def test_what_a_victim_had_no_time_to_write_is_no_lie() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ("kill_call", {"t": 110.0035}),  # a FIN before the kill
+        ("kill_call", {"t": 110.0025}),  # its process ended before the kill
         ("canary_eof", {"t": 110.0045}),  # an EOF before its own FIN
         ("death", {"t": 110.0055}),  # proven before the canary broke
     ],
@@ -101,6 +103,32 @@ def test_what_a_victim_had_no_time_to_write_is_no_lie() -> None:
 def test_death_out_of_its_order_is_caught(changed: str, words: dict[str, float]) -> None:
     """Kill call, first FIN or RST, EOF at the canary, proof of death."""
     assert any("was not seen in its order" in said for said in broken(truth(_but(changed, **words))))
+
+
+def test_process_that_ends_after_its_connections_is_caught() -> None:
+    """Or that nobody saw end: then nothing says that what ended was a death."""
+    assert any("was not seen in its order" in said for said in broken(truth(exits={14: 110.0045})))
+    assert any("exit never" in said for said in broken(truth(exits={})))
+
+
+def test_what_the_victim_closed_before_its_process_ended_is_no_death() -> None:
+    """An ordinary close a moment before the kill call; the order begins with what the process left open."""
+    closed = [*packets(), *dialogue(40008, 9001, 101.0, []), end(109.9998, 40008, 9001)]
+    known = sightings() | {40008: [Sighting(101.0, 14, 9001, closes=False)]}
+    found = truth(seen=sorted(closed, key=lambda one: one.unix_s), sightings=known)
+    assert (found.victims[0].first_end_ms, broken(found)) == (3.0, [])
+
+
+def test_storms_alike_are_pooled() -> None:
+    """Two of three watched connections told late; the storm that is starved has no part in it."""
+    in_time = truth()
+    (gap,) = in_time.gaps
+    late = in_time.model_copy(update={"seed": 2, "gaps": [gap.model_copy(update={"evidence_ms": 2.4})] * 2})
+    check = Check(made_at=datetime(2026, 11, 27, tzinfo=UTC), host={"cpu_count": 2}, storms=[in_time, late])
+    (words,) = broken_bounds(check)
+    assert words == "json (tcp): watched connections told after 2.40 ms (median; at most 2 ms)"
+    starved = check.model_copy(update={"storms": [in_time, late.model_copy(update={"starved": True})]})
+    assert (list(broken_bounds(starved)), [len(storms) for storms in starved.alike()]) == ([], [1, 1])
 
 
 def test_death_without_a_packet_is_caught() -> None:

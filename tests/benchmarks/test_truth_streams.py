@@ -117,6 +117,18 @@ def test_trace_names_the_owner_of_a_port() -> None:
     assert owners.owner(found[40001], 5.0, 7.0, {99}) is None
 
 
+def test_trace_tells_when_a_process_ends() -> None:
+    """Its first thread's end counts; a thread that ends early is no death. The kernel may not know the process."""
+    line = "uvloop io-{thread}  ({pid}) [000] ..... {t}: sched_process_exit: comm=python3 pid={thread} prio=120"
+    lines = [
+        line.format(thread=78, pid="   77", t=4.5),
+        line.format(thread=77, pid="   77", t=8.25),
+        line.format(thread=91, pid="-------", t=8.5),
+        "python3-77 (   77) [001] ..... 8.0: inet_sock_set_state: sport=1 dport=2 oldstate=TCP_ESTABLISHED ",
+    ]
+    assert owners.exits(lines) == {77: 8.25, 91: 8.5}
+
+
 def test_error_of_the_clocks_is_what_marks_allow() -> None:
     """The marks' packets bound it from both sides; a wrong offset shows, and so does a mark that was not captured."""
     dialled = connections([*dialogue(50001, 9999, 100.000006, []), *dialogue(50002, 9999, 119.000008, [])], {9999})

@@ -19,6 +19,8 @@ AGENTS = ("agent_1", "agent_2", "agent_3", "agent_4")
 VICTIM = "agent_4"
 PORTS = {9001: Port("agent_1", "protocol"), 9002: Port("agent_2", "protocol"), 9003: Port("agent_3", "protocol"),
          9004: Port("agent_4", "protocol"), 9104: Port("agent_4", "admin")}  # fmt: skip
+EXITS = {14: 110.002}
+"""Monotonic seconds, by process; the victim alone."""
 PIDS = {11: "agent_1", 12: "agent_2", 13: "agent_3", 14: "agent_4", 10: "orchestrator"}
 OFFSET = Offset(Reading(0.0, OFFSET_S), Reading(200.0, OFFSET_S))
 WINDOWS = {
@@ -143,8 +145,8 @@ def truth(events: list[Event] | None = None, seen: list[Packet] | None = None, *
     """What is found of the storm; its journal, its packets and what was recorded of it can be others."""
     recorded: dict[str, Any] = {
         "protocol": "json", "mode": "tcp", "run": "results/r1", "ports": PORTS, "mark_port": MARK_PORT, "marks": MARKS,
-        "clocks": (OFFSET.first, OFFSET.last), "sightings": sightings(), "conductor_pid": 10, "packets": 40,
-        "dropped": 0,
+        "clocks": (OFFSET.first, OFFSET.last), "sightings": sightings(), "conductor_pid": 10, "exits": EXITS,
+        "packets": 40, "dropped": 0,
     }  # fmt: skip
     found = connections([*(packets() if seen is None else seen), *marked()], {*PORTS, MARK_PORT})
     return hold(Recording(**recorded | changes), found, journal() if events is None else events)
