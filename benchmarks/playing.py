@@ -15,7 +15,7 @@ from protocols.clock import MonotonicClock
 
 
 def play(plan: Plan, root: Path, console: Console) -> State:
-    """Run in ``root`` what is missing of ``plan``; returns what there is then. Raises FailstormError."""
+    """Run in the folder ``root`` what is missing of ``plan``; returns what there is then. Raises FailstormError."""
     root.mkdir(parents=True, exist_ok=True)
     plans.save(plan, root)
     state = scan(plan, root)

@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> Iterable[str]:
     root, console = _folder(options), Console()
+    root.mkdir(parents=True, exist_ok=True)
     outcomes = Outcomes(
         made_at=datetime.now(UTC).replace(microsecond=0), host=host.describe(), runtime=options.runtime,
         duration_s=options.duration,

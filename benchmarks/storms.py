@@ -82,6 +82,7 @@ def have_stormed(options: argparse.Namespace, console: Console) -> Storms:
     """Run what is missing of the plan, and read everything; raises FailstormError."""
     wished = planned(options.protocol, options.repeats, options.duration)
     root = _folder(options, wished)
+    root.mkdir(parents=True, exist_ok=True)
     state = scan(wished, root) if options.report else play(wished, root, console)
     storms = _read(wished, state)
     write_atomically(root / "storms.json", storms.model_dump_json(indent=1) + "\n")

@@ -63,7 +63,6 @@ def test_run_that_did_not_end_well_is_named(changes: dict[str, Any], words: list
 def test_report_shows_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing runs with --report; what is not there is told, and the exit code says so."""
     line = ["--report", "--id", "t", "--results-dir", str(tmp_path), "--scenario", "zombie", "--protocol", "json"]
-    (tmp_path / "bench-scenarios-t").mkdir()
     assert main(line) == 1
     assert "zombie (json): missing" in capsys.readouterr().err
     kept = json.loads((tmp_path / "bench-scenarios-t" / "scenarios.json").read_text())

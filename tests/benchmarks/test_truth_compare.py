@@ -59,7 +59,7 @@ def test_one_agent_that_lies_is_named() -> None:
         for event in journal()
     ]
     (words,) = broken(truth(lying))
-    assert words.startswith("json (tcp): agent_2 counted -1.4")
+    assert words.startswith("json (tcp, seed 1): agent_2 counted -1.4")
 
 
 def test_what_was_sent_again_counts_once() -> None:
@@ -107,7 +107,7 @@ def test_death_out_of_its_order_is_caught(changed: str, words: dict[str, float])
 
 def test_process_that_ends_after_its_connections_is_caught() -> None:
     """Or that nobody saw end: then nothing says that what ended was a death."""
-    assert any("was not seen in its order" in said for said in broken(truth(exits={14: 110.0045})))
+    assert any("was not seen in its order" in said for said in broken(truth(exits={14: 110.0055})))
     assert any("exit never" in said for said in broken(truth(exits={})))
 
 
