@@ -68,7 +68,7 @@ class Agreement:
         self._lag = lag
         self._spawn = spawn
         self._promised: dict[str, str] = {}
-        self._committed: dict[str, None] = {}
+        self._committed: dict[str, float] = {}
         self._polls: dict[str, _Poll] = {}
         # Until then others may hold this agent for dead without its knowledge.
         self._uneasy_until = float("-inf")
@@ -79,6 +79,15 @@ class Agreement:
     def is_open(self, task: str) -> bool:
         """Whether this agent has promised the task to nobody, itself included."""
         return task not in self._promised
+
+    @property
+    def elector_count(self) -> int:
+        """2r-1, r being the replication: of so many any two majorities of r have one in common."""
+        return 2 * self._settings.replication - 1
+
+    def committed_since(self, t: float) -> tuple[str, ...]:
+        """What this agent has committed from ``t`` on (monotonic seconds)."""
+        return tuple(task for task, at in self._committed.items() if at >= t)
 
     def disturbed(self) -> None:
         """A sign that others may hold this agent for dead: an unanswered question, a standstill, an accusation."""
@@ -100,7 +109,7 @@ class Agreement:
                 poll.changed.clear()
                 electors = self._electors(task)
                 if self._is_agreed(electors, poll):
-                    self._committed[task] = None
+                    self._committed[task] = self._clock.now()
                     return tuple(poll.agreed)
                 if self._is_lost(electors, poll):
                     del self._promised[task]
@@ -124,12 +133,12 @@ class Agreement:
         return first != self._me or self._clock.now() < self._uneasy_until
 
     def _electors(self, task: str) -> tuple[str, ...]:
-        """Those of the first 2r-1 on its list who can have promised it, and are not dead beyond doubt.
+        """Those of the first on its list who can have promised it, and are not dead beyond doubt.
 
-        r is the replication, so a task costs as many messages as it has heirs. Nobody steps in for a dead elector
-        while others are left: it would not know what those have promised who are only silent.
+        Nobody steps in for a dead elector while others are left: it would not know what those have promised who are
+        only silent.
         """
-        owners, size = self._roles.owners(task), 2 * self._settings.replication - 1
+        owners, size = self._roles.owners(task), self.elector_count
         for first in range(0, len(owners), size):
             group = owners[first : first + size]
             left = tuple(name for name in group if not self._deaths.is_proven(name) and self.knew(name, task))
@@ -211,6 +220,9 @@ class Agreement:
 
     async def _on_commit(self, message: Message) -> None:
         task, sender, owner = message.body.get("task"), message.sender, message.body.get("owner")
+        settled = message.body.get("settled")
+        for one in settled if isinstance(settled, list) else ():
+            self._take_commitment(str(one), sender)
         if not isinstance(task, str):
             return
         if isinstance(owner, str):
@@ -231,6 +243,12 @@ class Agreement:
             holder = self._promised[task] = sender
             self.yielded(task)
         return holder
+
+    def _take_commitment(self, task: str, owner: str) -> None:
+        """``owner`` has committed ``task`` for good: whatever this agent has promised or begun is void."""
+        if task not in self._committed:
+            self._promised[task] = owner
+            self.yielded(task)
 
     def _is_better(self, sender: str, task: str) -> bool:
         owners = self._roles.owners(task)

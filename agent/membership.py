@@ -26,6 +26,8 @@ class _Record:
     confirming: bool = False
     probed: int = 0
     """The beat of the last probe that was to find it back."""
+    stale: bool = False
+    """Held for dead since before this agent had reason to look again, and not asked since."""
 
 
 class Membership:
@@ -40,7 +42,7 @@ class Membership:
         self._records = {peer: _Record() for peer in peers}
         self._detector = detection.load(settings.kind)(me, settings, rng)
         self._pace = Pace(settings)
-        self._beats = 0
+        self._beats = 1
 
     @property
     def alive(self) -> tuple[str, ...]:
@@ -97,7 +99,8 @@ class Membership:
         record.confirming = False
         self._pace.answered(peer, now - asked_at)
         if not record.alive:
-            return [Tell(News(peer, record.incarnation, alive=False), peer)]
+            record.probed = self._beats
+            return [Tell(News(peer, record.incarnation, alive=False), peer), *self._look_again()]
         decisions = self._as_decisions(self._detector.heard(peer, now, asked_at))
         told = News(peer, record.incarnation, alive=True, doubted_by=self._me)
         return [*decisions, *(Tell(told, peer) for decision in decisions if isinstance(decision, Trust))]
@@ -113,6 +116,7 @@ class Membership:
                 return []  # a sign of life has come since the probe went out
             record.confirming = False
         if not record.alive:
+            record.stale = False
             return []
         self._pace.missed(peer)
         if confirm is not None:
@@ -162,13 +166,14 @@ class Membership:
         """All that a newcomer must know: this agent itself, and whoever is not as at the start.
 
         Who holds most others for dead has more likely been cut off itself (Lifeguard's local health: blame yourself
-        first), and accuses nobody: one that comes back from a cut would make the others take each other for dead.
+        first), and accuses nobody: one that comes back from a cut would make the others take each other for dead. Nor
+        does it accuse anybody afterwards whom it has not asked again.
         """
         is_cut_off = 2 * len(self.suspects) > len(self._records)
         notable = [
             News(peer, record.incarnation, record.alive)
             for peer, record in self._records.items()
-            if (record.incarnation if record.alive else not is_cut_off)
+            if (record.incarnation if record.alive else not (is_cut_off or record.stale))
         ]
         return [News(self._me, self.incarnation, alive=True), *notable]
 
@@ -183,7 +188,18 @@ class Membership:
         refutation = News(self._me, self.incarnation, alive=True)
         # Who accused it may be no link any more: after a cut has healed, nobody else would tell the other side.
         direct = [Tell(refutation, sender)] if sender is not None else []
-        return [Refute(self.incarnation), Tell(refutation), *direct]
+        return [Refute(self.incarnation), Tell(refutation), *direct, *self._look_again()]
+
+    def _look_again(self) -> list[Decision]:
+        """One who was missed is there, or has missed this agent: so may be all whom it misses; each is asked at once.
+
+        But once in a beat only, so that many who come back do not each bring a round of probes.
+        """
+        records = self._records
+        chosen = [peer for peer in self.suspects if records[peer].probed < self._beats]
+        for peer in chosen:
+            records[peer].probed, records[peer].stale = self._beats, True
+        return [Probe(peer, incarnation=records[peer].incarnation) for peer in chosen]
 
     def _accused(self, news: News) -> list[Decision]:
         record = self._records[news.peer]

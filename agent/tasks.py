@@ -13,20 +13,17 @@ from agent.exchange import Exchange, JsonObject, Step, StepFailedError
 from agent.heartbeat import Spawn
 from agent.journal import Journal
 from agent.mesh import MeshNetwork
+from agent.notices import Notices
 from agent.roles import Roles
 from agent.settings import AgentSettings
 from agent.tools import REGISTRY
 from agent.tools.contract import StepRejectedError
 from agent.workspace import Question, Workspace
 from protocols.clock import Clock
-from protocols.errors import ProtocolError
-from protocols.message import Cause, Traffic
+from protocols.message import Cause
 
 PATIENCE_IN_DEADLINES = 3
 """A late answer earns nothing, but it is not a lost task; after three deadlines nobody waits any more."""
-
-_NOTICE_ATTEMPTS = 4
-_NOTICE_BACKOFF_S = 0.1
 
 
 class TaskOwner:
@@ -46,7 +43,6 @@ class TaskOwner:
         spawn: Spawn,
     ) -> None:
         self._settings = settings
-        self._mesh = mesh
         self._roles = roles
         self._exchange = exchange
         self._agreement = agreement
@@ -63,6 +59,7 @@ class TaskOwner:
         # When the present life of an agent began, as far as it is not its first.
         self._born: dict[str, float] = {}
         self._returned_at = float("-inf")
+        self._notices = Notices(settings, mesh, roles, agreement, clock, spawn)
         agreement.yielded = self._yield
         agreement.knew = self._knew
 
@@ -90,6 +87,7 @@ class TaskOwner:
         """``peer`` is alive again: what could not be done without it may be done now."""
         self._returned_at = self._clock.now()
         self._deaths.returned(peer)
+        self._notices.returned(peer)
 
     def take_over(self, victim: str, unnoticed_s: float) -> None:
         """``victim`` is lost: its unsettled tasks go to the next on their lists, perhaps to this agent.
@@ -97,6 +95,7 @@ class TaskOwner:
         It may have died ``unnoticed_s`` ago; what it had for longer than a deadline by then is settled.
         """
         horizon = self._clock.now() - unnoticed_s - self._settings.task_deadline_s
+        self._notices.lost(victim, horizon)
         for question in self._schedule[: self._arrived]:
             task, arrival = question.task_id, self._t0 + question.at_s
             if arrival < horizon:
@@ -209,33 +208,7 @@ class TaskOwner:
         self._workspace.note_answer(
             {"task": task, "question": question.question, "answer": answer, "fragments": evidence, "chain": chain}
         )
-        self._spawn(self._tell_heirs(task, knowing))
-
-    async def _tell_heirs(self, task: str, knowing: Sequence[str] = ()) -> None:
-        """As many live agents know of the commitment as hold each fragment; so a task survives as many deaths."""
-        told = dict.fromkeys(knowing)
-        for attempt in range(_NOTICE_ATTEMPTS):
-            heirs = self._heirs(task, told)
-            missing = [name for name in heirs if name not in told]
-            taken = await asyncio.gather(*(self._notify(heir, task, again=attempt > 0) for heir in missing))
-            told |= dict.fromkeys(heir for heir, took in zip(missing, taken, strict=True) if took)
-            if all(taken):
-                return
-            await self._clock.sleep(_NOTICE_BACKOFF_S * 2**attempt)
-
-    def _heirs(self, task: str, told: Sequence[str] | dict[str, None]) -> list[str]:
-        """Those who know already go first: any are as good as the next on the list."""
-        others = [name for name in self._roles.owners(task) if name != self._settings.node_id]
-        living = [name for name in others if name in self._roles.alive()]
-        return sorted(living, key=lambda name: name not in told)[: self._settings.replication - 1]
-
-    async def _notify(self, heir: str, task: str, *, again: bool) -> bool:
-        notice = self._mesh.message(heir, "commit", Traffic.RETRY if again else Traffic.TASK, {"task": task})
-        try:
-            await self._mesh.send(notice)
-        except ProtocolError:
-            return False
-        return True
+        self._notices.committed(task, knowing)
 
     def _yield(self, task: str) -> None:
         overtaken = self._running.get(task)

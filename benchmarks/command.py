@@ -1,7 +1,9 @@
 """What the commands of the benchmarks have in common: how they read their arguments, and how they end."""
 
 import argparse
+import signal
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
@@ -25,6 +27,8 @@ def carry_out(name: str, measure: Callable[[], Iterable[str]], interrupted: str 
     0 all bounds hold, 1 one is broken, 2 bad arguments, 3 a measurement failed, 130 interrupted; each but 0 with one
     line on stderr that begins with ``name``.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):  # what a shell runs in the background ignores the first
+        signal.signal(number, _interrupt)
     complaints = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
         broken = list(measure())
@@ -37,3 +41,7 @@ def carry_out(name: str, measure: Callable[[], Iterable[str]], interrupted: str 
     if broken:
         complaints.print(f"{name}: {'; '.join(broken)}")
     return EXIT_BROKEN if broken else 0
+
+
+def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

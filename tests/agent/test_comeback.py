@@ -1,0 +1,116 @@
+"""Who comes back from a cut or a freeze: it finds everybody at once, accuses nobody, and does nothing a second time."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+
+from agent.decisions import Decision, News, Probe, Tell
+from agent.membership import Membership
+from agent.settings import DetectorSettings
+from protocols.message import Traffic
+from tests.agent.owning import MakeLab, all_events, owned, running, start, suspect
+
+PEERS = ("b", "c", "d", "e", "f")
+
+
+def probed(decisions: Iterable[Decision]) -> list[str]:
+    """Whom these decisions probe."""
+    return [decision.peer for decision in decisions if isinstance(decision, Probe)]
+
+
+def cut_off() -> Membership:
+    """Has held everybody but ``b`` for dead for a beat."""
+    view = Membership("a", 0, PEERS, DetectorSettings(), random.Random(1))
+    view.told([News(peer, 0, alive=False) for peer in PEERS[1:]], 0)
+    view.due_probes(["b"], 1)  # asks b, and c to find it back
+    return view
+
+
+def test_who_was_missed_asks_at_once_for_all_whom_it_misses() -> None:
+    """A cut that ends for one ends for others too: nobody is left to be found back beat after beat."""
+    view = cut_off()
+    assert probed(view.told([News("a", 0, alive=False)], 1, "c")) == ["d", "e", "f"]
+    assert probed(view.told([News("a", 1, alive=False)], 1, "d")) == []  # once a beat
+    view.due_probes(["b"], 2)
+    assert probed(view.told([News("a", 2, alive=False)], 2, "d")) == ["d", "e", "f"]  # c has just had its turn
+
+
+def test_who_finds_one_back_asks_at_once_for_the_others() -> None:
+    """Whichever side of the cut is the first to look."""
+    view = cut_off()
+    assert view.heard("c", 1, 1)[0] == Tell(News("c", 0, alive=False), "c")
+    assert probed(view.heard("c", 1, 1)) == []
+    assert probed(cut_off().heard("c", 1, 1)) == ["d", "e", "f"]
+
+
+def test_nobody_is_accused_who_was_not_asked_again() -> None:
+    """Three back of five, so it is no longer cut off; what it believed then is no news until it has asked."""
+    view = cut_off()
+    asked = view.told([News("a", 0, alive=False)], 1, "c")
+    view.told([News(peer, 1, alive=True) for peer in ("c", "d")], 1)
+    assert [news.peer for news in view.view() if not news.alive] == []
+    (about_e,) = (decision for decision in asked if isinstance(decision, Probe) and decision.peer == "e")
+    view.missed(about_e, 1.5, refused=False)
+    assert [news.peer for news in view.view() if not news.alive] == ["e"]
+
+
+async def test_who_comes_back_leaves_what_was_settled_without_it(make_lab: MakeLab) -> None:
+    """Cut off, it began all the tasks of the others; the others tell it at once what they have committed meanwhile."""
+    tasks = {f"q{number}": number / 6 for number in range(36)}
+    async with make_lab(agent_count=8, topology="mesh", task_deadline_s=0.8) as lab:
+        agents = await running(lab, tasks)
+        lab.beat(*agents)
+        await asyncio.sleep(1.5)
+        lab.network.cut(lab.names[:1], lab.names[1:])
+        lab.network.cut(lab.names[1:], lab.names[:1])
+        await asyncio.sleep(4)
+        lab.network.cuts.clear()
+        healed_at = lab.clock.now()
+        settled = {event["task"] for event in all_events(agents[1:], "answer")}
+        begun = {event["task"] for event in agents[0].events("task_start") if event["takeover"]} & settled
+        assert len(begun) > 5
+        await asyncio.sleep(8)
+        late = {event["task"] for event in agents[0].events("request") if event["t"] > healed_at + 1.5}
+        assert late & begun == set()
+        assert agents[0].owner._running == {}
+
+
+async def test_what_is_settled_is_told_again_to_who_does_not_take_it(make_lab: MakeLab) -> None:
+    """A few times; and only what the peer can have missed."""
+    async with make_lab(agent_count=8, step_work_ms=1) as lab:
+        agents = await running(lab)
+        a = agents[0]
+        early, missed = owned(a, "agent_1", "agent_3"), owned(a, "agent_1", "agent_4")
+        start(lab, agents, {early: 0.0, missed: 10.0})
+        await asyncio.sleep(9)
+        suspect([a], "agent_2")
+        lab.network.rejects["agent_2", "commit"] = None
+        await asyncio.sleep(2)
+        lab.network.calls.clear()
+        a.hear(News("agent_2", 1, alive=True))
+        await asyncio.sleep(0.2)
+        lab.network.rejects.clear()
+        await asyncio.sleep(3)
+        told = [notice for notice in lab.network.sent("commit") if notice.recipient == "agent_2"]
+        assert [(notice.body, notice.traffic) for notice in told] == [
+            ({"settled": [missed]}, traffic) for traffic in (Traffic.TASK, Traffic.RETRY, Traffic.RETRY)
+        ]
+        assert not agents[1].owner._agreement.is_open(missed)
+
+
+async def test_a_commitment_that_another_reports_ends_what_was_begun(make_lab: MakeLab) -> None:
+    """But not what this agent has committed itself, and nonsense ends nothing."""
+    async with make_lab(agent_count=8, step_work_ms=300) as lab:
+        agents = await running(lab)
+        a, b = agents[:2]
+        mine, theirs = owned(a, "agent_1", "agent_3"), owned(a, "agent_1", "agent_2")
+        start(lab, agents, {mine: 0.0, theirs: 3.0})
+        await asyncio.sleep(3.2)
+        assert list(a.owner._running) == [theirs]
+        await b.mesh.send(b.mesh.message("agent_1", "commit", Traffic.TASK, {"settled": [mine, theirs, 7]}))
+        await b.mesh.send(b.mesh.message("agent_1", "commit", Traffic.TASK, {"settled": "all"}))
+        await asyncio.sleep(0.1)
+        assert a.owner._running == {}
+        assert a.owner._agreement._promised == {mine: "agent_1", theirs: "agent_2", "7": "agent_2"}
+        await asyncio.sleep(3)
+        assert [event["task"] for event in a.events("answer")] == [mine]
