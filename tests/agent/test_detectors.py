@@ -8,21 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.detection import Accuse, Clear, Declare, Excuse, Through, load, noticed_within_s, surely_noticed_within_s
-from agent.detectors.phi import PhiAccrual
+from agent.detection import load, noticed_within_s, surely_noticed_within_s
 from agent.detectors.swim import Swim
 from agent.pace import Pace
 from agent.settings import DETECTORS, DetectorSettings
-from tests.agent.world import World
+from tests.agent.world import World, constants
 
 each_detector = pytest.mark.parametrize("kind", DETECTORS)
 INTERVALS_S = st.sampled_from([0.25, 0.5, 1.0, 2.0])
 SEEDS = st.integers(0, 10_000)
-
-
-def constants(kind: str, **wishes: object) -> DetectorSettings:
-    """Settings of this detector with these wishes."""
-    return DetectorSettings.model_validate({"kind": kind, "mode": "probe", **wishes})
 
 
 @each_detector
@@ -181,114 +175,6 @@ def test_swim_asks_everyone_once_a_round_in_an_order_of_its_own(
     turns = [beat for beat, chosen in enumerate(beats) if peer in chosen]
     most = 1 if link_count <= fanout else math.ceil((2 * link_count - 1) / fanout)
     assert all(later - earlier <= most for earlier, later in pairwise(turns))
-
-
-def swim(**wishes: object) -> Swim:
-    """A detector with five links, which it has asked once."""
-    detector = Swim("me", constants("swim", swim=wishes), random.Random(1))
-    detector.due(["a", "b", "c", "d", "e"], 0.0)
-    return detector
-
-
-def test_swim_doubts_when_no_helper_reached_the_peer() -> None:
-    """At once when all of them say so, else when the time is up; one that did reach it settles the matter."""
-    detector = swim(helpers=2)
-    first, second = detector.missed("a", 1.0)
-    assert isinstance(first, Through)
-    assert isinstance(second, Through)
-    assert detector.helped("a", first.helper, 1.2, alive=False) == []
-    assert detector.helped("a", second.helper, 1.3, alive=False) == [Accuse("a", "me")]
-    assert detector.stretch == 1
-    assert detector.heard("a", 1.4, 1.35) == [Clear("a")]
-    (helper, _) = detector.missed("a", 2.0)
-    assert isinstance(helper, Through)
-    assert detector.helped("a", helper.helper, 2.1, alive=True) == []
-    assert detector.deadline == math.inf
-    detector.missed("a", 3.0)
-    assert detector.deadline == 3.5
-    assert detector.tick(3.5, starved=False) == [Accuse("a", "me")]
-
-
-@pytest.mark.parametrize(("confirmed", "intervals"), [(0, 3.0), (1, 3 - 2 * math.log(2) / math.log(3)), (2, 1.0)])
-def test_independent_doubts_shorten_the_suspicion(confirmed: int, intervals: float) -> None:
-    """With the logarithm of their number, as Lifeguard has it; the same voice twice is one, and late ones are none."""
-    detector = swim()
-    assert detector.accused("a", "x0", 10.0) == [Accuse("a", "x0")]
-    for number in range(1, confirmed + 1):
-        assert detector.accused("a", f"x{number}", 10.0) == [Accuse("a", f"x{number}")]
-        assert detector.accused("a", f"x{number}", 10.0) == []
-    assert detector.deadline == pytest.approx(10 + intervals)
-    if confirmed == 2:
-        assert detector.accused("a", "x3", 10.0) == []
-    assert detector.tick(detector.deadline, starved=False) == [Declare("a", "gossip")]
-    assert detector.deadline == math.inf
-
-
-def test_swim_without_helpers_has_its_own_word() -> None:
-    """And a refused confirmation needs no helpers."""
-    detector = swim(helpers=0, confirmations=0)
-    assert detector.missed("a", 1.0) == [Accuse("a", "me")]
-    assert detector.deadline == 2.0
-    assert detector.unconfirmed("b", "request", 1.0, refused=True) == [Declare("b", "request")]
-    assert detector.unconfirmed("c", "request", 1.0, refused=False) == [Accuse("c", "me")]
-
-
-def test_an_agent_that_hears_too_little_grows_patient() -> None:
-    """Silent helpers, excused probes and reproaches lengthen its waiting up to the limit; answers shorten it again."""
-    detector = swim(helpers=2, max_health=3)
-    detector.missed("a", 1.0)
-    detector.tick(1.5, starved=False)
-    assert detector.stretch == 3
-    detector.blamed()
-    detector.excused("b")
-    assert detector.stretch == 4 == Swim.longest_stretch(constants("swim", swim={"max_health": 3}))
-    for _ in range(5):
-        detector.heard("b", 2.0, 1.9)
-    assert detector.stretch == 1
-    detector.missed("c", 3.0)
-    assert detector.tick(4.0, starved=True) == [Excuse("c")]
-    assert detector.stretch == 2
-
-
-def test_phi_learns_how_regular_a_peer_is() -> None:
-    """The same silence speaks against a regular peer, and not against one whose answers vary."""
-    until = {}
-    for name, delays_s in (("even", [0.1] * 40), ("uneven", [0.01, 0.45] * 20)):
-        detector = PhiAccrual("me", constants("phi"), random.Random(1))
-        for beat, delay_s in enumerate(delays_s):
-            assert detector.due([name], beat) == [name]
-            detector.heard(name, beat + delay_s, beat)
-        assert detector.deadline == math.inf
-        detector.due([name], 40)
-        until[name] = detector.deadline - 40
-    # z(1e-8) = 5.612; the deviation of the even one is the least that is assumed.
-    assert until["even"] == pytest.approx(0.1 + 1.0 + 5.612 * 0.1, abs=0.001)
-    assert until["uneven"] == pytest.approx(0.45 + 1.0 + 5.612 * 0.44, abs=0.02)
-    assert max(until.values()) <= noticed_within_s(constants("phi"), 1) - 1.0
-
-
-def test_phi_takes_no_pause_of_its_own_for_the_peers_silence() -> None:
-    """Three seconds in which nobody asked are no silence; neither is a question to one that is no link any more."""
-    detector = PhiAccrual("me", constants("phi"), random.Random(1))
-    for at in (0.0, 1.0, 2.0, 3.0, 4.0, 7.0):
-        detector.due(["a"], at)
-        assert detector.tick(at, starved=False) == []
-        detector.heard("a", at + 0.1, at)
-    detector.due(["a"], 8.0)
-    assert detector.deadline == pytest.approx(8 + 0.1 + 1.0 + 0.561, abs=0.001)
-    detector.due([], 9.0)
-    assert detector.deadline == math.inf
-
-
-def test_phi_begins_the_silence_anew_when_this_agent_slept() -> None:
-    """It was not awake to hear: that is no suspicion, and the peer has its full time once more."""
-    detector = PhiAccrual("me", constants("phi"), random.Random(1))
-    detector.due(["a"], 0.0)
-    patience_s = detector.deadline
-    assert detector.tick(3.0, starved=True) == [Excuse("a")]
-    assert detector.deadline == 3.0 + patience_s
-    assert detector.tick(detector.deadline, starved=False) == [Declare("a", "probe")]
-    assert detector.deadline == math.inf
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,11 @@ CALM_S = 0.001
 """Least delay of an answer or a message."""
 
 
+def constants(kind: str, **wishes: object) -> DetectorSettings:
+    """Settings of this detector with these wishes."""
+    return DetectorSettings.model_validate({"kind": kind, "mode": "probe", **wishes})
+
+
 class World:
     """``n0`` … on a circle, each linked to the next ``reach`` on either side; probes are answered within ``delay_s``.
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,12 @@ def storm_events() -> Callable[..., list[Event]]:
         return StormBuilder(agent_count, victims, duration_s).build()
 
     return build
+
+
+@pytest.fixture
+def short_storm(storm_events: Callable[..., list[Event]]) -> Callable[..., list[Event]]:
+    """Storms of 24 s, which is enough for results and quicker to compute."""
+    return partial(storm_events, duration_s=24.0)
 
 
 @pytest.fixture
