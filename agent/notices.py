@@ -1,12 +1,11 @@
 """Who is told what this agent has committed: a task's electors at once, and who comes back, what it has missed."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
 from agent.agreement import Agreement
-from agent.exchange import JsonObject
 from agent.heartbeat import Spawn
 from agent.mesh import MeshNetwork
 from agent.roles import Roles
@@ -17,6 +16,9 @@ from protocols.message import Traffic
 
 _ATTEMPTS = 4
 _BACKOFF_S = 0.1
+
+Letters = Mapping[str, Sequence[str]]
+"""Who is to be told of which tasks."""
 
 
 class Notices:
@@ -38,54 +40,62 @@ class Notices:
         self._agreement = agreement
         self._clock = clock
         self._spawn = spawn
+        self._knowing: dict[str, dict[str, None]] = {}
         # Since when a peer that is held for dead may not have heard of anything.
         self._missing_from: dict[str, float] = {}
 
-    def committed(self, task: str, knowing: Sequence[str]) -> None:
+    def committed(self, task: str, knowing: Iterable[str]) -> None:
         """This agent has committed ``task``, which ``knowing`` have promised it."""
-        self._spawn(self.tell_heirs(task, knowing))
+        self._knowing.setdefault(task, {}).update(dict.fromkeys(knowing))
+        self._spawn(self._tell(lambda: self._to_heirs([task])))
 
     def lost(self, peer: str, since: float) -> None:
-        """``peer`` is held for dead, and may not have heard of anything since then."""
+        """``peer`` is held for dead, and may not have heard of anything since then; nor will it remember anything.
+
+        What was committed before then nobody takes over any more; of the rest the next in line are told.
+        """
         self._missing_from.setdefault(peer, since)
+        orphaned = [task for task in self._agreement.committed_since(since) if peer in self._knowing.get(task, ())]
+        for task in orphaned:
+            del self._knowing[task][peer]
+        if orphaned:
+            self._spawn(self._tell(lambda: self._to_heirs(orphaned)))
 
     def returned(self, peer: str) -> None:
         """``peer`` is alive again: what has been settled without it, it need not do."""
-        settled: list[JsonValue] = list(self._agreement.committed_since(self._missing_from.pop(peer, float("inf"))))
+        settled = self._agreement.committed_since(self._missing_from.pop(peer, float("inf")))
         if settled:
-            self._spawn(self._tell(lambda told: [] if peer in told else [peer], {"settled": settled}))
+            self._spawn(self._tell(lambda: {peer: settled}))
 
-    async def tell_heirs(self, task: str, knowing: Sequence[str] = ()) -> None:
-        """As many live agents know of the commitment as are electors, who may all have promised the task but one.
-
-        Those who know already go first: any are as good as the next on the list.
-        """
-
-        def missing(told: Iterable[str]) -> list[str]:
-            known = dict.fromkeys(told)
-            others = [name for name in self._roles.owners(task) if name != self._me]
-            living = [name for name in others if name in self._roles.alive()]
+    def _to_heirs(self, tasks: Iterable[str]) -> Letters:
+        """As many live agents are to know of a commitment as may all have promised it but one: 2r-2 and its owner."""
+        letters: dict[str, list[str]] = {}
+        for task in tasks:
+            known = self._knowing[task]
+            living = [name for name in self._roles.owners(task) if name != self._me and name in self._roles.alive()]
+            # Those who know already go first: any are as good as the next on the list.
             heirs = sorted(living, key=lambda name: name not in known)[: self._heir_count]
-            return [name for name in heirs if name not in known]
+            for heir in heirs:
+                if heir not in known:
+                    letters.setdefault(heir, []).append(task)
+        return letters
 
-        await self._tell(missing, {"task": task}, knowing)
-
-    async def _tell(
-        self, missing: Callable[[Iterable[str]], list[str]], body: JsonObject, knowing: Sequence[str] = ()
-    ) -> None:
-        """Send ``body`` to those who are ``missing`` beside the told ones, until it has arrived or hope is given up."""
-        told = dict.fromkeys(knowing)
+    async def _tell(self, letters: Callable[[], Letters]) -> None:
+        """Send what ``letters`` says, anew each time, until all of it has arrived or hope is given up."""
         for attempt in range(_ATTEMPTS):
-            wanted = missing(told)
-            taken = await asyncio.gather(*(self._send(name, body, again=attempt > 0) for name in wanted))
-            told |= dict.fromkeys(name for name, took in zip(wanted, taken, strict=True) if took)
+            sent = letters()
+            taken = await asyncio.gather(*(self._send(peer, tasks, again=attempt > 0) for peer, tasks in sent.items()))
             if all(taken):
                 return
             await self._clock.sleep(_BACKOFF_S * 2**attempt)
 
-    async def _send(self, peer: str, body: JsonObject, *, again: bool) -> bool:
+    async def _send(self, peer: str, tasks: Sequence[str], *, again: bool) -> bool:
+        settled: list[JsonValue] = list(tasks)
+        traffic = Traffic.RETRY if again else Traffic.TASK
         try:
-            await self._mesh.send(self._mesh.message(peer, "commit", Traffic.RETRY if again else Traffic.TASK, body))
+            await self._mesh.send(self._mesh.message(peer, "commit", traffic, {"settled": settled}))
         except ProtocolError:
             return False
+        for task in tasks:
+            self._knowing.setdefault(task, {})[peer] = None
         return True

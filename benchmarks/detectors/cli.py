@@ -16,8 +16,8 @@ from rich.console import Console
 
 from agent.settings import DETECTORS
 from benchmarks.command import Parser, carry_out
-from benchmarks.detectors import calm, curve, freezes
-from benchmarks.detectors.results import Calm, Freezes, Price, Report, broken_bounds
+from benchmarks.detectors import calm, curve, silences
+from benchmarks.detectors.results import Calm, Price, Report, Silences, broken_bounds
 from benchmarks.detectors.storms import AGENTS
 from benchmarks.detectors.tables import markdown, page, tables
 from benchmarks.results import Measured
@@ -38,13 +38,14 @@ class Size(NamedTuple):
     runs: int
     """In which agents are frozen, for each detector."""
     freezes: int
+    cuts: int
     calm_s: float
     loaded_s: float
     priced_freezes: int
 
 
-SHORT = Size(runs=1, freezes=2, calm_s=10, loaded_s=15, priced_freezes=3)
-FULL = Size(runs=10, freezes=4, calm_s=600, loaded_s=180, priced_freezes=16)
+SHORT = Size(runs=1, freezes=2, cuts=1, calm_s=10, loaded_s=15, priced_freezes=3)
+FULL = Size(runs=10, freezes=4, cuts=3, calm_s=600, loaded_s=180, priced_freezes=16)
 
 
 class Piece(NamedTuple):
@@ -75,6 +76,7 @@ def pieces(size: Size, kinds: Sequence[str], clock: Clock) -> Iterator[Piece]:
     for kind in kinds:
         for number in range(size.runs):
             yield _frozen(kind, size, number, clock)
+            yield _cut_off(kind, size, number, clock)
     for loaded, duration_s in ((False, size.calm_s), (True, size.loaded_s)):
         for kind in kinds if duration_s else ():
             yield _calm(kind, duration_s, clock, loaded=loaded)
@@ -87,7 +89,12 @@ def _price(point: curve.Point, size: Size) -> Piece:
 
 def _frozen(kind: str, size: Size, number: int, clock: Clock) -> Piece:
     name = f"freezes-{kind}-{size.freezes}-{number}"
-    return Piece(name, Freezes, lambda folder: freezes.measure(kind, folder, clock, freezes=size.freezes, seed=number))
+    return Piece(name, Silences, lambda folder: silences.freeze(kind, folder, clock, count=size.freezes, seed=number))
+
+
+def _cut_off(kind: str, size: Size, number: int, clock: Clock) -> Piece:
+    name = f"cuts-{kind}-{size.cuts}-{number}"
+    return Piece(name, Silences, lambda folder: silences.cut(kind, folder, clock, count=size.cuts, seed=number))
 
 
 def _calm(kind: str, duration_s: float, clock: Clock, *, loaded: bool) -> Piece:
@@ -101,7 +108,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--full", action="store_true", help="the long form; goes on where it was left")
     parser.add_argument("--kind", action="append", choices=DETECTORS, help="only this one; again for more")
-    parser.add_argument("--runs", type=int, metavar="N", help="with frozen agents, for each detector; 0 for none")
+    parser.add_argument("--runs", type=int, metavar="N", help="with silent agents, for each detector and fault")
     parser.add_argument("--freezes", type=int, metavar="N", help="in each of these runs, 1 to 8")
     parser.add_argument("--calm", type=float, metavar="S", help="length of the controls; 0 for none")
     parser.add_argument("--loaded", type=float, metavar="S", help="of the controls beside a busy program; 0 for none")
@@ -134,7 +141,7 @@ def _measure(options: argparse.Namespace, console: Console) -> Report:
         made_at=datetime.now(UTC).replace(microsecond=0),
         full=options.full,
         host=host.describe(),
-        freezes=[item for item in found if isinstance(item, Freezes)],
+        silences=[item for item in found if isinstance(item, Silences)],
         calms=[item for item in found if isinstance(item, Calm)],
         prices=[item for item in found if isinstance(item, Price)],
     )

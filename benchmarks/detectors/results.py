@@ -3,12 +3,15 @@
 import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Literal
 
 from pydantic import JsonValue
 
 from benchmarks.results import Measured
 
 MAX_DETECTION_RATIO = 1.2
+
+Fault = Literal["freeze", "cut"]
 
 
 class Detection(Measured):
@@ -22,16 +25,18 @@ class Detection(Measured):
     taken_ms: float | None
 
 
-class Freezes(Measured):
-    """One run on local processes in which agents were frozen by SIGSTOP, one after the other, and thawed again."""
+class Silences(Measured):
+    """One run on local processes in which agents fell silent one after the other, and came back."""
 
+    fault: Fault
+    """Frozen by SIGSTOP, or cut off the network by the lab."""
     kind: str
     interval_s: float
     bound_ms: float
     """The detector's documented bound for as many links as an agent has neighbours."""
     detections: list[Detection]
     wronged: int
-    """Suspicions of agents that were not frozen."""
+    """Suspicions of agents that were not silent."""
 
 
 class Calm(Measured):
@@ -78,17 +83,24 @@ class Report(Measured):
     made_at: datetime
     full: bool
     host: dict[str, JsonValue]
-    freezes: list[Freezes]
+    silences: list[Silences]
     calms: list[Calm]
     prices: list[Price]
 
 
-def linked_ms(runs: Sequence[Freezes], kind: str) -> list[float]:
+def alike(report: Report) -> Iterator[list[Silences]]:
+    """The runs of each fault and detector."""
+    runs: dict[tuple[str, str], list[Silences]] = {}
+    for run in report.silences:
+        runs.setdefault((run.fault, run.kind), []).append(run)
+    yield from runs.values()
+
+
+def linked_ms(runs: Sequence[Silences]) -> list[float]:
     """Detection times of linked pairs by any mechanism; a pair that never noticed counts as infinite."""
     return [
         float("inf") if found.taken_ms is None else found.taken_ms
         for run in runs
-        if run.kind == kind
         for found in run.detections
         if found.linked
     ]
@@ -101,14 +113,15 @@ def p95(values: Sequence[float]) -> float:
 
 def broken_bounds(report: Report) -> Iterator[str]:
     """A few words on each bound that does not hold."""
-    for kind in dict.fromkeys(run.kind for run in report.freezes):
-        bound_ms = max(run.bound_ms for run in report.freezes if run.kind == kind)
-        p95_ms = p95(linked_ms(report.freezes, kind))
+    for runs in alike(report):
+        kind, fault = runs[0].kind, runs[0].fault
+        bound_ms = max(run.bound_ms for run in runs)
+        p95_ms = p95(linked_ms(runs))
         if p95_ms > MAX_DETECTION_RATIO * bound_ms:
-            yield f"{kind}: a freeze is detected in {p95_ms:.0f} ms (p95), the documented bound is {bound_ms:.0f} ms"
-        wronged = sum(run.wronged for run in report.freezes if run.kind == kind)
+            yield f"{kind}: a {fault} is detected in {p95_ms:.0f} ms (p95), the documented bound is {bound_ms:.0f} ms"
+        wronged = sum(run.wronged for run in runs)
         if wronged:
-            yield f"{kind}: {wronged} suspicions of agents that were not frozen"
+            yield f"{kind}: {wronged} suspicions of agents that were not silent ({fault})"
     for calm in report.calms:
         if calm.suspicions:
             load = ", all cores loaded" if calm.loaded else ""

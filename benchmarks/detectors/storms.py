@@ -93,13 +93,23 @@ class Run:
 
 
 @contextmanager
-def control(folder: Path, detector: Mapping[str, object], at_most_s: float, clock: Clock) -> Iterator[Run]:
-    """Eight agents that nobody kills; the run is interrupted at the end of the block, and ends with this process."""
+def control(
+    folder: Path,
+    detector: Mapping[str, object],
+    at_most_s: float,
+    clock: Clock,
+    storm: Mapping[str, object] | None = None,
+) -> Iterator[Run]:
+    """Eight agents that nobody kills; the run is interrupted at the end of the block, and ends with this process.
+
+    ``storm``: further settings of the scenario, such as its ``chaos``.
+    """
     base = _free_base()
     settings = {
         **{f"detector.{key}": value for key, value in detector.items()},
         "network.base_port": base,
         "network.admin_base_port": base + 50,
+        **(storm or {}),
     }
     flags = [f"{key}={value}" for key, value in settings.items()] + list(_FULL_LENGTH)
     command = [

@@ -7,7 +7,7 @@ from statistics import median
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from benchmarks.detectors.results import MAX_DETECTION_RATIO, Calm, Report, linked_ms, p95
+from benchmarks.detectors.results import MAX_DETECTION_RATIO, Calm, Report, alike, linked_ms, p95
 from benchmarks.figures import CONFIG, STYLE, drawn, styled
 from benchmarks.tables import Table, as_markdown
 from orchestrator.report_figures import BLACK, BLUE, GREEN, ORANGE
@@ -17,8 +17,8 @@ _COLOURS = {"fixed": BLUE, "phi": ORANGE, "swim": GREEN}
 
 def tables(report: Report) -> Iterator[Table]:
     """Those for which something was measured."""
-    if report.freezes:
-        yield _freezes(report)
+    if report.silences:
+        yield _silences(report)
     if report.calms:
         yield _calms(report)
     if report.prices:
@@ -72,20 +72,20 @@ def _curve(report: Report) -> go.Figure:
     return styled(figure)
 
 
-def _freezes(report: Report) -> Table:
+def _silences(report: Report) -> Table:
     rows = []
-    for kind in dict.fromkeys(run.kind for run in report.freezes):
-        runs = [run for run in report.freezes if run.kind == kind]
+    for runs in alike(report):
         found = [detection for run in runs for detection in run.detections]
         own = [
             item.taken_ms for item in found if item.linked and item.mechanism == "probe" and item.taken_ms is not None
         ]
         others = [item.taken_ms for item in found if not item.linked and item.taken_ms is not None]
-        linked = linked_ms(runs, kind)
+        linked = linked_ms(runs)
         bound_ms = max(run.bound_ms for run in runs)
         rows.append(
             (
-                kind,
+                runs[0].kind,
+                runs[0].fault,
                 f"{bound_ms:.0f}",
                 f"{median(linked):.0f} / {p95(linked):.0f}",
                 f"{p95(linked) / bound_ms:.2f}",
@@ -96,10 +96,10 @@ def _freezes(report: Report) -> Table:
             )
         )
     return Table(
-        f"A frozen agent (SIGSTOP, mode probe): ms until it is held for dead, p50 / p95 (bound: p95 of the linked "
-        f"pairs at most {MAX_DETECTION_RATIO:.1f} times the documented one)",
-        ("detector", "documented", "linked pairs", "p95 / documented", "of them by own probes", "others, by news",
-         "never", "pairs"),
+        f"An agent that is frozen (SIGSTOP) or cut off, mode probe: ms until it is held for dead, p50 / p95 (bound: "
+        f"p95 of the linked pairs at most {MAX_DETECTION_RATIO:.1f} times the documented one)",
+        ("detector", "fault", "documented", "linked pairs", "p95 / documented", "of them by own probes",
+         "others, by news", "never", "pairs"),
         tuple(rows),
     )  # fmt: skip
 

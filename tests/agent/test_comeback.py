@@ -98,6 +98,23 @@ async def test_what_is_settled_is_told_again_to_who_does_not_take_it(make_lab: M
         assert not agents[1].owner._agreement.is_open(missed)
 
 
+async def test_when_who_knew_dies_the_next_in_line_is_told(make_lab: MakeLab) -> None:
+    """Owner and electors may die one after the other, and come back without a memory: somebody knows all the same."""
+    async with make_lab(agent_count=8, step_work_ms=1) as lab:
+        agents = await running(lab)
+        a = agents[0]
+        line = a.roles.owners(task := owned(a, "agent_1", "agent_2", "agent_3"))
+        long_ago = owned(a, "agent_1", "agent_2", "agent_4")
+        start(lab, agents, {long_ago: 0.0, task: 10.0})
+        await asyncio.sleep(11)
+        lab.network.calls.clear()
+        for victim in line[1:3]:
+            suspect([a], victim)
+            await asyncio.sleep(1)
+        told = [(notice.recipient, notice.body) for notice in lab.network.sent("commit")]
+        assert told == [(line[3], {"settled": [task]}), (line[4], {"settled": [task]})]
+
+
 async def test_a_commitment_that_another_reports_ends_what_was_begun(make_lab: MakeLab) -> None:
     """But not what this agent has committed itself, and nonsense ends nothing."""
     async with make_lab(agent_count=8, step_work_ms=300) as lab:

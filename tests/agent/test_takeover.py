@@ -100,15 +100,16 @@ async def test_a_commit_notice_that_fails_is_repeated_a_few_times(make_lab: Make
         a = lab.observer()
         task = owned(a, "agent_1", "agent_2")
         lab.network.rejects["agent_2", "commit"] = None
-        lab.spawn(a.owner._notices.tell_heirs(task))
+        a.owner._notices.committed(task, ())
         await asyncio.sleep(0.2)
         lab.network.rejects.clear()
         await asyncio.sleep(5)
         notices = [notice for notice in lab.network.sent("commit") if notice.recipient == "agent_2"]
         assert [notice.traffic for notice in notices] == [Traffic.TASK, Traffic.RETRY, Traffic.RETRY]
-        assert {notice.body["task"] for notice in notices} == {task}
+        assert [notice.body for notice in notices] == [{"settled": [task]}] * 3
         lab.network.rejects["agent_2", "commit"] = None
-        await a.owner._notices.tell_heirs(task)
+        a.owner._notices.committed(owned(a, "agent_1", "agent_2", "agent_3"), ())
+        await asyncio.sleep(5)
         assert len([notice for notice in lab.network.sent("commit") if notice.recipient == "agent_2"]) == 3 + 4
 
 
@@ -118,7 +119,8 @@ async def test_when_the_heir_is_dead_the_next_one_is_told(make_lab: MakeLab) -> 
         a = lab.observer()
         task = owned(a, "agent_1", "agent_2")
         lab.network.kill("agent_2")
-        await a.owner._notices.tell_heirs(task)
+        a.owner._notices.committed(task, ())
+        await asyncio.sleep(1)
         told = [notice.recipient for notice in lab.network.sent("commit") if notice.recipient != "agent_2"]
         assert sorted(told) == sorted(a.roles.owners(task)[2:6])
 

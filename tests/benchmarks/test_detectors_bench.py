@@ -1,20 +1,22 @@
 """The bench of the detectors: what it reads off the journals, its bounds, its pages; it goes on where it was left."""
 
+import json
 import subprocess
 import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from benchmarks.command import EXIT_BROKEN, EXIT_CONFIG, EXIT_INTERRUPTED
 from benchmarks.detectors import calm as calm_bench
-from benchmarks.detectors import cli, curve
+from benchmarks.detectors import cli, curve, silences
 from benchmarks.detectors.calm import cost_bytes
-from benchmarks.detectors.freezes import detections, wronged
-from benchmarks.detectors.results import Calm, Detection, Freezes, Price, Report, broken_bounds
+from benchmarks.detectors.results import Calm, Detection, Price, Report, Silences, broken_bounds
+from benchmarks.detectors.silences import detections, wronged
 from benchmarks.detectors.storms import Run
 from benchmarks.detectors.tables import markdown, page
 from orchestrator.journal import Event
@@ -29,11 +31,13 @@ def suspect(t: float, node: str, peer: str, mechanism: str = "probe") -> Event:
     return {"t": t, "node": node, "ev": "suspect", "peer": peer, "mechanism": mechanism}
 
 
-def freezes(taken_ms: float | None = 2000.0, *, wronged: int = 0) -> Freezes:
+def freezes(taken_ms: float | None = 2000.0, *, wronged: int = 0) -> Silences:
     """A run with one linked pair and one that is not."""
     pair = Detection(victim="b", survivor="a", linked=True, mechanism="probe", taken_ms=taken_ms)
     other = Detection(victim="b", survivor="d", linked=False, mechanism="gossip", taken_ms=2001.0)
-    return Freezes(kind="fixed", interval_s=1.0, bound_ms=2500.0, detections=[pair, other], wronged=wronged)
+    return Silences(
+        fault="freeze", kind="fixed", interval_s=1.0, bound_ms=2500.0, detections=[pair, other], wronged=wronged
+    )
 
 
 def calm(*, suspicions: int = 0, loaded: bool = False) -> Calm:
@@ -53,11 +57,11 @@ def price(**changes: object) -> Price:
     return Price.model_validate(point | changes)
 
 
-def report(*runs: Freezes, calms: tuple[Calm, ...] = ()) -> Report:
+def report(*runs: Silences, calms: tuple[Calm, ...] = ()) -> Report:
     """What one call has found."""
     made_at = datetime(2026, 11, 27, 23, 0, tzinfo=UTC)
     host = {"cpu_count": 2, "python": "3.11.7"}
-    return Report(made_at=made_at, full=False, host=host, freezes=runs, calms=calms, prices=[price()])
+    return Report(made_at=made_at, full=False, host=host, silences=runs, calms=calms, prices=[price()])
 
 
 def test_detections_are_read_off_the_suspicions_of_the_freeze() -> None:
@@ -78,7 +82,42 @@ def test_detections_are_read_off_the_suspicions_of_the_freeze() -> None:
     }
     assert found["a"].taken_ms == pytest.approx(2000)
     assert found["c"].taken_ms is None
-    assert wronged(events, [("b", 10.0, 30.0)]) == 3
+    assert wronged(events, [("b", 10.0, 30.0)], "freeze") == 3
+    assert wronged(events, [("c", 10.0, 30.0)], "freeze") == 6
+    assert wronged(events, [("c", 10.0, 30.0)], "cut") == 5
+
+
+def test_a_cut_is_read_off_the_word_of_chaos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the instant it held to a timeout after its heal; what the cut off agent believes meanwhile wrongs nobody."""
+    roster = [{"node_id": f"agent_{number}", "neighbours": [f"agent_{(number + 1) % 8}"]} for number in range(8)]
+    told: list[Event] = [
+        {"t": 0.5, "node": "orchestrator", "ev": "roster", "agents": roster},
+        *({"t": 1.0, "node": f"agent_{number}", "ev": "started"} for number in range(8)),
+        {"t": 50.0, "node": "orchestrator", "ev": "fault_done", "victim": "agent_1"},
+        suspect(51.5, "agent_1", "agent_5"),
+        suspect(52.0, "agent_0", "agent_1"),
+        {"t": 54.0, "node": "orchestrator", "ev": "heal_done", "victim": "agent_1"},
+        suspect(54.4, "agent_1", "agent_6"),
+        suspect(54.6, "agent_1", "agent_7"),
+    ]
+    asked: dict[str, object] = {}
+
+    def control(*call: Any) -> Any:
+        asked.update(call[-1])
+        return nullcontext(run)
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        run = Scripted([told], process, tmp_path)
+        monkeypatch.setattr(silences, "control", control)
+        monkeypatch.setattr(silences, "_REJOIN_S", 0.1)
+        found = silences.cut("fixed", tmp_path, MonotonicClock(), count=1, seed=0)
+        process.communicate(b"\n")
+    (linked,) = (detection for detection in found.detections if detection.linked)
+    assert (linked.survivor, linked.victim, linked.taken_ms) == ("agent_0", "agent_1", 2000.0)
+    assert (found.fault, found.bound_ms, found.wronged, len(found.detections)) == ("cut", 2500.0, 1, 7)
+    (entry,) = json.loads(str(asked["chaos"]))
+    assert (entry["fault"], entry["at_s"], asked["scenario.kill_at_s"]) == ("cut", 40.0, 40.0)
+    assert entry["for_s"] > 1.2 * 2.5
 
 
 class Scripted(Run):
@@ -139,7 +178,7 @@ def test_only_what_detection_costs_is_counted_and_once() -> None:
         (report(freezes(3000.0)), []),
         (report(freezes(3001.0)), ["fixed: a freeze is detected in 3001 ms (p95), the documented bound is 2500 ms"]),
         (report(freezes(None)), ["fixed: a freeze is detected in inf ms (p95), the documented bound is 2500 ms"]),
-        (report(freezes(wronged=2)), ["fixed: 2 suspicions of agents that were not frozen"]),
+        (report(freezes(wronged=2)), ["fixed: 2 suspicions of agents that were not silent (freeze)"]),
         (report(calms=(calm(), calm(loaded=True))), []),
         (
             report(calms=(calm(), calm(suspicions=3, loaded=True))),
@@ -156,7 +195,7 @@ def test_tables_and_page_show_every_section() -> None:
     """The page stands alone."""
     found = report(freezes(), calms=(calm(loaded=True),))
     text = markdown(found)
-    assert "| fixed | 2500 | 2000 / 2000 | 0.80 | 2000 / 2000 (1) | 2001 / 2001 (1) | 0 | 1 |" in text
+    assert "| fixed | freeze | 2500 | 2000 / 2000 | 0.80 | 2000 / 2000 (1) | 2001 / 2001 (1) | 0 | 1 |" in text
     assert "| phi | all taken by another program | 20 | 0 | 0 | 1 | 1000 | 40 |" in text
     assert "| swim | 1 s | 2 | 1000 | 2050 / 2100 | 0 | 5000 | 7 |" in text
     assert "<table>" in page(found)
