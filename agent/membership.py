@@ -197,7 +197,7 @@ class Membership:
         """
         records = self._records
         chosen = [peer for peer in self.suspects if records[peer].probed < self._beats]
-        for peer in chosen:
+        for peer in self.suspects:
             records[peer].probed, records[peer].stale = self._beats, True
         return [Probe(peer, incarnation=records[peer].incarnation) for peer in chosen]
 

@@ -47,7 +47,7 @@ def test_nobody_is_accused_who_was_not_asked_again() -> None:
     """Three back of five, so it is no longer cut off; what it believed then is no news until it has asked."""
     view = cut_off()
     asked = view.told([News("a", 0, alive=False)], 1, "c")
-    view.told([News(peer, 1, alive=True) for peer in ("c", "d")], 1)
+    view.told([News(peer, 1, alive=True) for peer in ("d", "f")], 1)
     assert [news.peer for news in view.view() if not news.alive] == []
     (about_e,) = (decision for decision in asked if isinstance(decision, Probe) and decision.peer == "e")
     view.missed(about_e, 1.5, refused=False)

@@ -169,15 +169,21 @@ class Detector(RuleBasedStateMachine):
         self.view = membership(misses=3)
         self.streak = dict.fromkeys(PEERS, 0)
         self.asked: dict[str, Mechanism] = {}
+        self.looked: dict[str, None] = {}
+        """Who has been asked for in this one beat."""
 
     peers = st.sampled_from(PEERS[:2])  # few, so that their histories get long
 
     @rule(peer=peers)
     def hear(self, peer: str) -> None:
-        """A sign of life ends the streak; a suspect is told that it is held for dead, and nothing else happens."""
-        was_alive = self.view.is_alive(peer)
-        incarnation = picture(self.view)[peer][0]
-        expected = [] if was_alive else [Tell(News(peer, incarnation, alive=False), peer)]
+        """A sign of life ends the streak; a suspect is told that it is held for dead, the others are asked, once."""
+        known = picture(self.view)
+        expected: list[Decision] = []
+        if not self.view.is_alive(peer):
+            others = [name for name in self.view.suspects if name != peer and name not in self.looked]
+            self.looked |= dict.fromkeys(self.view.suspects)
+            told = Tell(News(peer, known[peer][0], alive=False), peer)
+            expected = [told, *(Probe(name, incarnation=known[name][0]) for name in others)]
         assert self.view.heard(peer, 0, 0) == expected
         self.streak[peer] = 0
         self.asked.pop(peer, None)
