@@ -151,15 +151,21 @@ class Membership:
         return [Probe(peer, mechanism, record.incarnation)]
 
     def told(self, items: Iterable[News], now: float, sender: str | None = None) -> list[Decision]:
-        """Others spread news; what was not known yet is believed and passed on."""
+        """Others spread news; what was not known yet is believed and passed on.
+
+        But not whom a ``sender`` accuses that is held for dead itself: when a cut heals, what it said before arrives.
+        """
+        in_doubt = sender in self._records and not self.is_alive(sender)
         decisions: list[Decision] = []
         for news in items:
             if news.peer == self._me:
                 decisions += self._about_me(news, sender)
             elif news.peer in self._records and news.doubted_by is not None:
                 decisions += self._restored(replace(news, doubted_by=None)) + self._heard_of_doubt(news, now)
-            elif news.peer in self._records:
-                decisions += self._restored(news) if news.alive else self._accused(news)
+            elif news.peer in self._records and news.alive:
+                decisions += self._restored(news)
+            elif news.peer in self._records and not in_doubt:
+                decisions += self._accused(news)
         return decisions
 
     def view(self) -> list[News]:

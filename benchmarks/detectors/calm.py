@@ -11,7 +11,7 @@ from typing import cast
 import psutil
 
 from benchmarks.detectors.results import Calm
-from benchmarks.detectors.storms import AGENTS, control, named
+from benchmarks.detectors.storms import AGENTS, at_least_s, control, named
 from orchestrator.journal import Event
 from protocols.clock import Clock
 from protocols.message import Traffic
@@ -24,7 +24,7 @@ _SPIN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    su
 
 def measure(kind: str, folder: Path, clock: Clock, *, duration_s: float, loaded: bool) -> Calm:
     """Let eight agents run for so long after their start; raises LabError when the run breaks."""
-    with control(folder, {"kind": kind}, duration_s, clock) as run:
+    with control(folder, {"kind": kind}, clock, at_least_s(duration_s)) as run:
         run.started()
         before = len(run.events)
         with _busy_cores(enabled=loaded):

@@ -13,16 +13,15 @@ from random import Random
 from agent.detection import noticed_within_s
 from agent.settings import DetectorSettings
 from benchmarks.detectors.results import MAX_DETECTION_RATIO, Detection, Fault, Silences
-from benchmarks.detectors.storms import AGENTS, Run, control, frozen, named
+from benchmarks.detectors.storms import AGENTS, Run, at_least_s, control, frozen, named
 from orchestrator.journal import Event
 from protocols.clock import Clock
 
 _SETTLE_S = 5.0
 """Before each freeze: what learns from answers has some."""
 _REJOIN_S = 20.0
-_FIRST_CUT_S = 40.0
-"""The earliest that a run of two minutes has room for."""
-_SHORTEST_S = 120.0
+_CUT_RUN_S, _FIRST_CUT_S = 80.0, 25.0
+"""The shortest run with room for three cuts, and the earliest moment that its baseline leaves for the first."""
 
 
 def freeze(kind: str, folder: Path, clock: Clock, *, count: int, seed: int) -> Silences:
@@ -30,7 +29,7 @@ def freeze(kind: str, folder: Path, clock: Clock, *, count: int, seed: int) -> S
     settings = DetectorSettings(kind=kind, mode="probe")
     rng = Random(seed)  # noqa: S311 - an order of victims, not a secret
     most_s = count * (_SETTLE_S + 1 + 2 * noticed_within_s(settings, AGENTS) + _REJOIN_S)
-    with control(folder, {"kind": kind, "mode": "probe"}, most_s, clock) as run:
+    with control(folder, {"kind": kind, "mode": "probe"}, clock, at_least_s(most_s)) as run:
         run.started()
         neighbours = run.neighbours()
         links = max(len(names) for names in neighbours.values())
@@ -54,7 +53,7 @@ def cut(kind: str, folder: Path, clock: Clock, *, count: int, seed: int) -> Sile
         "scenario.seed": 1 + seed, "scenario.warmup_s": 0, "scenario.kill_at_s": _FIRST_CUT_S,
         "chaos": json.dumps(chaos),
     }  # fmt: skip
-    with control(folder, {"kind": kind, "mode": "probe"}, _SHORTEST_S, clock, storm) as run:
+    with control(folder, {"kind": kind, "mode": "probe"}, clock, _CUT_RUN_S, storm) as run:
         run.started()
         neighbours = run.neighbours()
         run.wait(lambda: len(named(run.events, "heal_done")) == count, starts[-1] + for_s + _REJOIN_S)

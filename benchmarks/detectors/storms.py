@@ -92,12 +92,17 @@ class Run:
             self.events += self._tail.read_new()
 
 
+def at_least_s(wished_s: float) -> float:
+    """The planned length of a run that is needed for so long: it is interrupted then, and short of it never ends."""
+    return max(_SHORTEST_S, int(wished_s) + 20)
+
+
 @contextmanager
 def control(
     folder: Path,
     detector: Mapping[str, object],
-    at_most_s: float,
     clock: Clock,
+    planned_s: float,
     storm: Mapping[str, object] | None = None,
 ) -> Iterator[Run]:
     """Eight agents that nobody kills; the run is interrupted at the end of the block, and ends with this process.
@@ -115,7 +120,7 @@ def control(
     command = [
         *(sys.executable, "-m", "orchestrator.compare.child", str(os.getpid()), "run", "--runtime", "local"),
         *("--config", str(ROOT / "config.yaml"), "--protocol", "json", "--agent-count", str(AGENTS)),
-        *("--kill-fraction", "0", "--duration", str(max(_SHORTEST_S, int(at_most_s) + 20))),
+        *("--kill-fraction", "0", "--duration", str(planned_s)),
         *(word for flag in flags for word in ("--set", flag)),
     ]
     folder.mkdir(parents=True)

@@ -43,6 +43,17 @@ def test_who_finds_one_back_asks_at_once_for_the_others() -> None:
     assert probed(cut_off().heard("c", 1, 1)) == ["d", "e", "f"]
 
 
+def test_who_is_held_for_dead_accuses_nobody() -> None:
+    """What it said in a cut arrives when that heals; of itself and of the living it may speak."""
+    view = cut_off()
+    assert view.told([News("b", 0, alive=False)], 2, "c") == []
+    assert view.is_alive("b")
+    view.told([News("c", 1, alive=True), News("d", 1, alive=True)], 2, "c")
+    assert (view.is_alive("c"), view.is_alive("d")) == (True, True)
+    view.told([News("b", 0, alive=False)], 2, "c")
+    assert not view.is_alive("b")
+
+
 def test_nobody_is_accused_who_was_not_asked_again() -> None:
     """Three back of five, so it is no longer cut off; what it believed then is no news until it has asked."""
     view = cut_off()
