@@ -31,7 +31,6 @@ JUDGED = "json"
 _SEED = 1
 _STEP_WORK_MS = 200.0
 """As at full length, so that requests are under way on the victims; scaled, most storms would find them idle."""
-_MARK = "storms last measured"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +45,7 @@ def _run(options: argparse.Namespace) -> Iterable[str]:
     Console().print(rich(table))
     if options.docs is not None:
         measured = f"Measured on {storms.made_at:%d %b %Y} on a host of {storms.host['cpu_count']} cores."
-        fill(options.docs, _MARK, f"{measured}\n\n{as_markdown(table)}")
+        fill(options.docs, f"storms over {storms.protocol} last measured", f"{measured}\n\n{as_markdown(table)}")
     return broken_bounds(storms)
 
 
