@@ -186,7 +186,7 @@ class HeartbeatMonitor:
         except PeerTimeoutError:
             self._carry_out(self._unanswered(decision, began))
         except ProtocolError:
-            self._carry_out(self._membership.missed(decision, self._clock.now(), refused=True))
+            self._carry_out(self._membership.missed(decision, self._clock.now(), began, refused=True))
         else:
             self._carry_out(self._membership.heard(decision.peer, self._clock.now(), began))
         self.observed(decision.peer, max(0.0, self._clock.now() - began - self._lag.worst_s(began)))
@@ -199,7 +199,7 @@ class HeartbeatMonitor:
         self.disturbed()
         lag_s = self._lag.worst_s(began)
         if not self._is_starved(lag_s):
-            return self._membership.missed(decision, self._clock.now(), refused=False)
+            return self._membership.missed(decision, self._clock.now(), began, refused=False)
         self._excuse(decision.peer, lag_s)
         return self._membership.undecided(decision.peer)
 

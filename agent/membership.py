@@ -26,8 +26,10 @@ class _Record:
     confirming: bool = False
     probed: int = 0
     """The beat of the last probe that was to find it back."""
-    stale: bool = False
-    """Held for dead since before this agent had reason to look again, and not asked since."""
+    looked: int = 0
+    """The beat in which this agent last had reason to look again for all whom it misses."""
+    stale_from: float | None = None
+    """When that was, until a probe from then on has gone unanswered: what was believed before is not passed on."""
 
 
 class Membership:
@@ -99,13 +101,13 @@ class Membership:
         record.confirming = False
         self._pace.answered(peer, now - asked_at)
         if not record.alive:
-            record.probed = self._beats
-            return [Tell(News(peer, record.incarnation, alive=False), peer), *self._look_again()]
+            record.looked, record.stale_from = self._beats, now
+            return [Tell(News(peer, record.incarnation, alive=False), peer), *self._look_again(now)]
         decisions = self._as_decisions(self._detector.heard(peer, now, asked_at))
         told = News(peer, record.incarnation, alive=True, doubted_by=self._me)
         return [*decisions, *(Tell(told, peer) for decision in decisions if isinstance(decision, Trust))]
 
-    def missed(self, probe: Probe, now: float, *, refused: bool) -> list[Decision]:
+    def missed(self, probe: Probe, now: float, asked_at: float, *, refused: bool) -> list[Decision]:
         """This probe was ``refused``, or went unanswered; it may be one after other evidence (``confirm``)."""
         peer, confirm = probe.peer, probe.confirm
         record = self._records[peer]
@@ -116,8 +118,11 @@ class Membership:
                 return []  # a sign of life has come since the probe went out
             record.confirming = False
         if not record.alive:
-            record.stale = False
-            return []
+            if record.stale_from is None or asked_at < record.stale_from:
+                return []
+            # Who has met this agent since has not heard of this death.
+            record.stale_from = None
+            return [Tell(News(peer, record.incarnation, alive=False))]
         self._pace.missed(peer)
         if confirm is not None:
             return self._as_decisions(self._detector.unconfirmed(peer, confirm, now, refused=refused))
@@ -155,16 +160,16 @@ class Membership:
 
         But not whom a ``sender`` accuses that is held for dead itself: when a cut heals, what it said before arrives.
         """
-        in_doubt = sender in self._records and not self.is_alive(sender)
         decisions: list[Decision] = []
         for news in items:
+            # A message may clear its sender first: a hello does.
+            is_heard = sender not in self._records or self.is_alive(sender)
             if news.peer == self._me:
-                decisions += self._about_me(news, sender)
-            elif news.peer in self._records and news.doubted_by is not None:
-                decisions += self._restored(replace(news, doubted_by=None)) + self._heard_of_doubt(news, now)
+                decisions += self._about_me(news, now, sender)
             elif news.peer in self._records and news.alive:
-                decisions += self._restored(news)
-            elif news.peer in self._records and not in_doubt:
+                decisions += self._restored(replace(news, doubted_by=None))
+                decisions += self._heard_of_doubt(news, now) if is_heard else ()
+            elif news.peer in self._records and is_heard:
                 decisions += self._accused(news)
         return decisions
 
@@ -179,11 +184,11 @@ class Membership:
         notable = [
             News(peer, record.incarnation, record.alive)
             for peer, record in self._records.items()
-            if (record.incarnation if record.alive else not (is_cut_off or record.stale))
+            if (record.incarnation if record.alive else not (is_cut_off or record.stale_from is not None))
         ]
         return [News(self._me, self.incarnation, alive=True), *notable]
 
-    def _about_me(self, news: News, sender: str | None) -> list[Decision]:
+    def _about_me(self, news: News, now: float, sender: str | None) -> list[Decision]:
         if news.alive and news.doubted_by is None:
             return []
         if news.incarnation < self.incarnation:
@@ -194,17 +199,17 @@ class Membership:
         refutation = News(self._me, self.incarnation, alive=True)
         # Who accused it may be no link any more: after a cut has healed, nobody else would tell the other side.
         direct = [Tell(refutation, sender)] if sender is not None else []
-        return [Refute(self.incarnation), Tell(refutation), *direct, *self._look_again()]
+        return [Refute(self.incarnation), Tell(refutation), *direct, *self._look_again(now)]
 
-    def _look_again(self) -> list[Decision]:
+    def _look_again(self, now: float) -> list[Decision]:
         """One who was missed is there, or has missed this agent: so may be all whom it misses; each is asked at once.
 
         But once in a beat only, so that many who come back do not each bring a round of probes.
         """
         records = self._records
-        chosen = [peer for peer in self.suspects if records[peer].probed < self._beats]
-        for peer in self.suspects:
-            records[peer].probed, records[peer].stale = self._beats, True
+        chosen = [peer for peer in self.suspects if records[peer].looked < self._beats]
+        for peer in chosen:
+            records[peer].looked, records[peer].stale_from = self._beats, now
         return [Probe(peer, incarnation=records[peer].incarnation) for peer in chosen]
 
     def _accused(self, news: News) -> list[Decision]:

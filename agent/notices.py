@@ -1,4 +1,4 @@
-"""Who is told what this agent has committed: a task's electors at once, and who comes back, what it has missed."""
+"""Who is told what this agent has committed: the next in line at once, and who comes back, what it has missed."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,11 +50,12 @@ class Notices:
         self._spawn(self._tell(lambda: self._to_heirs([task])))
 
     def lost(self, peer: str, since: float) -> None:
-        """``peer`` is held for dead, and may not have heard of anything since then; nor will it remember anything.
+        """``peer`` is held for dead, or was replaced, and may not have heard of anything since then, nor remember it.
 
         What was committed before then nobody takes over any more; of the rest the next in line are told.
         """
-        self._missing_from.setdefault(peer, since)
+        if peer not in self._roles.alive():
+            self._missing_from.setdefault(peer, since)
         orphaned = [task for task in self._agreement.committed_since(since) if peer in self._knowing.get(task, ())]
         for task in orphaned:
             del self._knowing[task][peer]
@@ -62,18 +63,26 @@ class Notices:
             self._spawn(self._tell(lambda: self._to_heirs(orphaned)))
 
     def returned(self, peer: str) -> None:
-        """``peer`` is alive again: what has been settled without it, it need not do."""
-        settled = self._agreement.committed_since(self._missing_from.pop(peer, float("inf")))
+        """``peer`` is alive again: what has been settled without it, it need not do.
+
+        In a new life it does not do what arrived before it anyway.
+        """
+        since = self._missing_from.pop(peer, float("inf"))
+        settled = [task for task in self._agreement.committed_since(since) if self._agreement.knew(peer, task)]
         if settled:
             self._spawn(self._tell(lambda: {peer: settled}))
 
     def _to_heirs(self, tasks: Iterable[str]) -> Letters:
-        """As many live agents are to know of a commitment as may all have promised it but one: 2r-2 and its owner."""
+        """So many live agents are to know of a commitment as there are electors: 2r-2 beside its owner.
+
+        Whoever was born after the task arrived does not count: it takes over no such task, and nobody asks it.
+        """
         letters: dict[str, list[str]] = {}
         for task in tasks:
             known = self._knowing[task]
-            living = [name for name in self._roles.owners(task) if name != self._me and name in self._roles.alive()]
+            others = [name for name in self._roles.alive() if name != self._me and self._agreement.knew(name, task)]
             # Those who know already go first: any are as good as the next on the list.
+            living = [name for name in self._roles.owners(task) if name in others]
             heirs = sorted(living, key=lambda name: name not in known)[: self._heir_count]
             for heir in heirs:
                 if heir not in known:

@@ -102,9 +102,9 @@ class RecoveryHandler:
     def on_restore(self, peer: str, *, restarted: bool) -> None:
         """``peer`` is held for alive again: give back what others stood in for."""
         self._repair(self._batch.take(self._clock.now()))
-        self._tasks.returned(peer)
         if restarted:
             self._reborn(peer)
+        self._tasks.returned(peer)
         self._roles.review_adoption(TOOLS)
         if self._settings.recovery.reconnect:
             self._relink("rejoin", ())
@@ -113,6 +113,7 @@ class RecoveryHandler:
         """``peer`` died and came back before anybody missed it: what the old process was doing is lost all the same."""
         self._repair(self._batch.take(self._clock.now()))
         self._reborn(peer)
+        self._tasks.returned(peer)
         self._lose(peer)
         self._mesh.unlink(peer)
         if self._settings.recovery.reconnect:
@@ -134,7 +135,6 @@ class RecoveryHandler:
     def _reborn(self, peer: str) -> None:
         """``peer`` is a new process: it will say itself what it lacks, and has copied nothing."""
         self._leaning.pop(peer, None)
-        self._tasks.returned(peer)
         self._tasks.reborn(peer)
         self._replication.reborn(peer)
 

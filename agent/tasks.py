@@ -191,7 +191,7 @@ class TaskOwner:
         missing = [member.node_id for member in self._settings.roster if member.node_id not in alive]
         if not await self._deaths.are_proven(missing):
             return True
-        # Who was cut off finds one of the others back each beat, and until then does not do its part.
+        # Whom one that was cut off does not find back at once it finds back one a beat; it does its part after that.
         finding_back_s = len(self._settings.roster) * self._settings.detector.longest_interval_s
         return self._returned_at >= since - finding_back_s
 
@@ -208,7 +208,8 @@ class TaskOwner:
         self._workspace.note_answer(
             {"task": task, "question": question.question, "answer": answer, "fragments": evidence, "chain": chain}
         )
-        self._notices.committed(task, knowing)
+        if self._settings.recovery.takeover:  # else nobody would do it again
+            self._notices.committed(task, knowing)
 
     def _yield(self, task: str) -> None:
         overtaken = self._running.get(task)

@@ -4,8 +4,10 @@ import asyncio
 import random
 from collections.abc import Iterable
 
+import pytest
+
 from agent.decisions import Decision, News, Probe, Tell
-from agent.membership import Membership
+from agent.membership import RESTART_STEP, Membership
 from agent.settings import DetectorSettings
 from protocols.message import Traffic
 from tests.agent.owning import MakeLab, all_events, owned, running, start, suspect
@@ -29,10 +31,10 @@ def cut_off() -> Membership:
 def test_who_was_missed_asks_at_once_for_all_whom_it_misses() -> None:
     """A cut that ends for one ends for others too: nobody is left to be found back beat after beat."""
     view = cut_off()
-    assert probed(view.told([News("a", 0, alive=False)], 1, "c")) == ["d", "e", "f"]
+    assert probed(view.told([News("a", 0, alive=False)], 1, "c")) == ["c", "d", "e", "f"]
     assert probed(view.told([News("a", 1, alive=False)], 1, "d")) == []  # once a beat
     view.due_probes(["b"], 2)
-    assert probed(view.told([News("a", 2, alive=False)], 2, "d")) == ["d", "e", "f"]  # c has just had its turn
+    assert probed(view.told([News("a", 2, alive=False)], 2, "d")) == ["c", "d", "e", "f"]
 
 
 def test_who_finds_one_back_asks_at_once_for_the_others() -> None:
@@ -54,6 +56,18 @@ def test_who_is_held_for_dead_accuses_nobody() -> None:
     assert not view.is_alive("b")
 
 
+def test_who_clears_its_name_in_a_message_is_heard_in_it() -> None:
+    """A hello begins with its sender's own life; and under SWIM a doubt is an accusation too."""
+    view = cut_off()
+    hello = [News("c", 1, alive=True), News("b", 0, alive=False)]
+    view.told(hello, 2, "c")
+    assert (view.is_alive("c"), view.is_alive("b")) == (True, False)
+    doubting = Membership("a", 0, PEERS, DetectorSettings(kind="swim"), random.Random(1))
+    doubting.told([News("c", 0, alive=False)], 0)
+    assert doubting.told([News("b", 0, alive=True, doubted_by="c")], 1, "c") == []
+    assert doubting.told([News("b", 0, alive=True, doubted_by="d")], 1, "d") != []
+
+
 def test_nobody_is_accused_who_was_not_asked_again() -> None:
     """Three back of five, so it is no longer cut off; what it believed then is no news until it has asked."""
     view = cut_off()
@@ -61,8 +75,12 @@ def test_nobody_is_accused_who_was_not_asked_again() -> None:
     view.told([News(peer, 1, alive=True) for peer in ("d", "f")], 1)
     assert [news.peer for news in view.view() if not news.alive] == []
     (about_e,) = (decision for decision in asked if isinstance(decision, Probe) and decision.peer == "e")
-    view.missed(about_e, 1.5, refused=False)
+    assert view.missed(about_e, 1.5, 0.5, refused=False) == []  # asked before the return
+    assert [news.peer for news in view.view() if not news.alive] == []
+    # Who was met meanwhile has not heard of this death, so it is told now.
+    assert view.missed(about_e, 1.5, 1.0, refused=False) == [Tell(News("e", 0, alive=False))]
     assert [news.peer for news in view.view() if not news.alive] == ["e"]
+    assert view.missed(about_e, 2.5, 2.0, refused=False) == []
 
 
 async def test_who_comes_back_leaves_what_was_settled_without_it(make_lab: MakeLab) -> None:
@@ -110,7 +128,7 @@ async def test_what_is_settled_is_told_again_to_who_does_not_take_it(make_lab: M
 
 
 async def test_when_who_knew_dies_the_next_in_line_is_told(make_lab: MakeLab) -> None:
-    """Owner and electors may die one after the other, and come back without a memory: somebody knows all the same."""
+    """Owner and electors may die one after the other: somebody knows all the same."""
     async with make_lab(agent_count=8, step_work_ms=1) as lab:
         agents = await running(lab)
         a = agents[0]
@@ -121,6 +139,25 @@ async def test_when_who_knew_dies_the_next_in_line_is_told(make_lab: MakeLab) ->
         lab.network.calls.clear()
         for victim in line[1:3]:
             suspect([a], victim)
+            await asyncio.sleep(1)
+        told = [(notice.recipient, notice.body) for notice in lab.network.sent("commit")]
+        assert told == [(line[3], {"settled": [task]}), (line[4], {"settled": [task]})]
+
+
+@pytest.mark.parametrize("missed", [True, False])
+async def test_who_comes_back_without_a_memory_is_no_heir(make_lab: MakeLab, *, missed: bool) -> None:
+    """Nobody asks a new life about an older task; whether the death was noticed or not, the next in line is told."""
+    async with make_lab(agent_count=8, step_work_ms=1) as lab:
+        agents = await running(lab)
+        a = agents[0]
+        line = a.roles.owners(task := owned(a, "agent_1", "agent_2", "agent_3"))
+        start(lab, agents, {task: 0.0})
+        await asyncio.sleep(1)
+        lab.network.calls.clear()
+        for place in (1, 2):
+            if missed:
+                suspect([a], line[place])
+            a.hear(News(line[place], RESTART_STEP, alive=True))
             await asyncio.sleep(1)
         told = [(notice.recipient, notice.body) for notice in lab.network.sent("commit")]
         assert told == [(line[3], {"settled": [task]}), (line[4], {"settled": [task]})]

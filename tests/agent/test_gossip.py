@@ -122,7 +122,7 @@ def test_survivors_agree_and_refutation_wins_over_accusation(
             village.views[accuser].doubted(accused, "request")
             known, _ = picture(village.views[accuser])[accused]
             village.carry_out(
-                accuser, village.views[accuser].missed(Probe(accused, "request", known), 0, refused=False)
+                accuser, village.views[accuser].missed(Probe(accused, "request", known), 0, 0, refused=False)
             )
         if data.draw(st.booleans()):
             village.settle()
@@ -130,7 +130,7 @@ def test_survivors_agree_and_refutation_wins_over_accusation(
         witness = living[0]
         village.views[witness].doubted(victim, "request")
         known, _ = picture(village.views[witness])[victim]
-        village.carry_out(witness, village.views[witness].missed(Probe(victim, "request", known), 0, refused=False))
+        village.carry_out(witness, village.views[witness].missed(Probe(victim, "request", known), 0, 0, refused=False))
     village.settle()
     truth = {name: name not in village.dead for name in village.names}
     assert village.survivors_views() == [truth] * len(living)
@@ -208,9 +208,9 @@ def test_nobody_is_suspected_for_an_earlier_life_than_is_known(items: list[News]
 def test_a_restart_begins_with_a_clean_slate() -> None:
     """Misses of the old life do not count against the new one."""
     view = membership(misses=2)
-    view.missed(Probe("b"), 0, refused=False)
+    view.missed(Probe("b"), 0, 0, refused=False)
     view.told([News("b", RESTART_STEP, alive=True)], 0)
-    assert view.missed(Probe("b", incarnation=RESTART_STEP), 0, refused=False) == []
+    assert view.missed(Probe("b", incarnation=RESTART_STEP), 0, 0, refused=False) == []
     assert view.is_alive("b")
 
 
@@ -219,7 +219,7 @@ def test_a_confirmation_asked_of_the_old_life_does_not_condemn_the_new_one() -> 
     view = membership()
     view.doubted("b", "request")
     view.told([News("b", RESTART_STEP, alive=True)], 0)
-    assert view.missed(Probe("b", "request"), 0, refused=False) == []
+    assert view.missed(Probe("b", "request"), 0, 0, refused=False) == []
     assert view.is_alive("b")
 
 
@@ -239,7 +239,7 @@ def test_silence_of_an_earlier_incarnation_says_nothing_about_a_later_one(incarn
     assert isinstance(confirming, Probe)
     view.told([News("b", incarnation, alive=True)], 0)
     view.doubted("b", "request")
-    assert view.missed(routine, 0, refused=False) == view.missed(confirming, 0, refused=False) == []
+    assert view.missed(routine, 0, 0, refused=False) == view.missed(confirming, 0, 0, refused=False) == []
     assert view.is_alive("b")
 
 

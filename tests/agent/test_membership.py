@@ -35,7 +35,7 @@ def probed(decisions: Iterable[Decision]) -> list[str]:
 
 def miss(view: Membership, peer: str, confirm: Mechanism | None = None) -> list[Decision]:
     """A probe of what ``view`` holds for the present life of ``peer`` goes unanswered."""
-    return view.missed(Probe(peer, confirm, picture(view)[peer][0]), 0, refused=False)
+    return view.missed(Probe(peer, confirm, picture(view)[peer][0]), 0, 0, refused=False)
 
 
 def picture(view: Membership) -> dict[str, tuple[int, bool]]:
@@ -171,6 +171,8 @@ class Detector(RuleBasedStateMachine):
         self.asked: dict[str, Mechanism] = {}
         self.looked: dict[str, None] = {}
         """Who has been asked for in this one beat."""
+        self.stale: dict[str, None] = {}
+        """Who has not stayed away from such a question yet."""
 
     peers = st.sampled_from(PEERS[:2])  # few, so that their histories get long
 
@@ -181,7 +183,8 @@ class Detector(RuleBasedStateMachine):
         expected: list[Decision] = []
         if not self.view.is_alive(peer):
             others = [name for name in self.view.suspects if name != peer and name not in self.looked]
-            self.looked |= dict.fromkeys(self.view.suspects)
+            self.looked |= dict.fromkeys([peer, *others])
+            self.stale |= dict.fromkeys([peer, *others])
             told = Tell(News(peer, known[peer][0], alive=False), peer)
             expected = [told, *(Probe(name, incarnation=known[name][0]) for name in others)]
         assert self.view.heard(peer, 0, 0) == expected
@@ -192,11 +195,20 @@ class Detector(RuleBasedStateMachine):
     def miss(self, peer: str) -> None:
         """Only the last of ``misses`` routine misses in a row makes a suspicion, and it makes one."""
         was_alive = self.view.is_alive(peer)
+        confirmed = self.confirmed(peer)
         decisions = miss(self.view, peer)
         self.streak[peer] += was_alive
-        assert [type(decision) for decision in decisions] == (
-            [Suspect, Tell] if was_alive and self.streak[peer] >= 3 else []
-        )
+        if not was_alive:
+            assert decisions == confirmed
+            return
+        assert [type(decision) for decision in decisions] == ([Suspect, Tell] if self.streak[peer] >= 3 else [])
+
+    def confirmed(self, peer: str) -> list[Decision]:
+        """What the next unanswered probe of a suspect says: that it is away still, where that was in question."""
+        if self.view.is_alive(peer) or peer not in self.stale:
+            return []
+        del self.stale[peer]
+        return [Tell(News(peer, picture(self.view)[peer][0], alive=False))]
 
     @rule(peer=peers, mechanism=st.sampled_from(["request", "tcp", "watch"]))
     def doubt(self, peer: str, mechanism: Mechanism) -> None:
@@ -212,9 +224,10 @@ class Detector(RuleBasedStateMachine):
         """A failed confirmation makes a suspicion that names its evidence; one that life has overtaken makes none."""
         mechanism = self.asked.pop(peer, None)
         was_alive, incarnation = self.view.is_alive(peer), picture(self.view)[peer][0]
+        confirmed = self.confirmed(peer) if mechanism is not None else []
         decisions = miss(self.view, peer, mechanism or stale)
         if mechanism is None or not was_alive:
-            assert decisions == []
+            assert decisions == confirmed
             return
         assert decisions == [Suspect(peer, incarnation, mechanism), Tell(News(peer, incarnation, alive=False))]
         self.streak[peer] += 1
@@ -235,7 +248,8 @@ class Detector(RuleBasedStateMachine):
             expected = [Restore(peer, known + newer, "gossip", restarted=False)] if not was_alive else []
             assert decisions == [*expected, Tell(news)]
             self.streak[peer] = 0
-            self.asked.pop(peer, None)
+            for kept in (self.asked, self.looked, self.stale):
+                kept.pop(peer, None)
         elif newer >= 0 and not alive and was_alive:
             assert decisions == [Suspect(peer, known + newer, "gossip"), Tell(news)]
         elif newer > 0 and not alive:

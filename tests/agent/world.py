@@ -143,7 +143,7 @@ class World:
 
         def silence() -> None:
             if name not in self.dead:
-                self._carry_out(name, self.views[name].missed(probe, self.now, refused=False))
+                self._carry_out(name, self.views[name].missed(probe, self.now, self.now, refused=False))
 
         if self._reaches(name, probe.peer) and delay_s < timeout_s:
             self.at(asked_at + delay_s, answer)
