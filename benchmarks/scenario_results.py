@@ -1,6 +1,6 @@
 """What became of a scenario: its verdict, and whether the mesh kept its word and is whole again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,10 +8,13 @@ from pydantic import Field, JsonValue
 
 from benchmarks.results import Measured
 from orchestrator.compare.plan import Runtime
+from orchestrator.events.agents import Alive, LoopLag, Suspect
+from orchestrator.events.conductor import HealDone
+from orchestrator.evidence import Evidence
 
 COLUMNS = (
     "scenario", "protocol", "verdict", "recovery, ms", "steady, ms", "success drop", "tasks lost", "committed twice",
-    "steps done again", "connected at worst", "at the end", "own bounds",
+    "steps done again", "connected at worst", "at the end", "healed but missed", "own bounds",
 )  # fmt: skip
 
 
@@ -32,6 +35,8 @@ class Outcome(Measured):
     redundant: float | None = None
     connectivity_min: float | None = None
     connectivity_end: float | None = None
+    missed_at_end: list[str] = Field(default_factory=list)
+    """Who was hurt and healed, lives, and is held for dead all the same at the end: "agent_5 by agent_1"."""
     expected: dict[str, bool] = Field(default_factory=dict)
     """The scenario's own bounds, as written, and whether each was kept."""
 
@@ -46,14 +51,14 @@ class Outcomes(Measured):
     runs: list[Outcome]
 
 
-def refused(scenario: str, protocol: str, why: str) -> Outcome:
-    """A scenario that the lab would not start here."""
-    return Outcome(scenario=scenario, protocol=protocol, status="refused", reasons=[why])
+def refused(scenario: str, protocol: str, reasons: Sequence[str]) -> Outcome:
+    """A scenario whose faults this runtime does not have."""
+    return Outcome(scenario=scenario, protocol=protocol, status="refused", reasons=list(reasons))
 
 
-def read(scenario: str, protocol: str, content: Mapping[str, Any] | None) -> Outcome:
-    """Take the figures out of one run's ``failstorm_metrics.json``; None stands for no run."""
-    if content is None:
+def read(scenario: str, protocol: str, evidence: Evidence | None, content: Mapping[str, Any]) -> Outcome:
+    """Take the figures out of one run: its evidence, and its ``failstorm_metrics.json``; None stands for no run."""
+    if evidence is None:
         return Outcome(scenario=scenario, protocol=protocol, status="missing", reasons=[])
     connectivity = content["connectivity"] or {}
     return Outcome(
@@ -64,11 +69,26 @@ def read(scenario: str, protocol: str, content: Mapping[str, Any] | None) -> Out
         starved=content["starved"],
         connectivity_min=connectivity.get("min"),
         connectivity_end=connectivity.get("end"),
+        missed_at_end=list(missed_at_end(evidence)),
         expected={f"{name} {bound['bound']}": bound["met"] for name, bound in content["expect"].items()},
         **{name: content[name] for name in (
             "recovery_ms", "steady_state_ms", "success_rate_drop", "lost_tasks", "duplicate_effects", "redundant",
         )},
     )  # fmt: skip
+
+
+def missed_at_end(evidence: Evidence) -> Iterator[str]:
+    """Every healed victim and every live agent that holds it for dead at the end of the run."""
+    healed = {row.victim for row in evidence.rows(HealDone)}
+    # What an earlier life of an observer believed died with it; every life tells of its event loop.
+    lives = {row.node: row.inc for row in evidence.rows(LoopLag)}
+    held: dict[tuple[str, str], bool] = {}
+    for row in sorted((*evidence.rows(Suspect), *evidence.rows(Alive)), key=lambda row: row.t):
+        if row.inc == lives.get(row.node, row.inc):
+            held[row.node, row.peer] = isinstance(row, Suspect)
+    for (node, peer), dead in sorted(held.items()):
+        if dead and peer in healed and (node in healed or node not in evidence.victims):
+            yield f"{peer} by {node}"
 
 
 def cells(run: Outcome) -> tuple[str, ...]:
@@ -78,8 +98,16 @@ def cells(run: Outcome) -> tuple[str, ...]:
         run.redundant, run.connectivity_min, run.connectivity_end,
     )  # fmt: skip
     status = f"{run.status}, starved" if run.starved else run.status
+    missed = "-" if run.connectivity_end is None else f"{len(run.missed_at_end)}"
     bounds = "; ".join(f"{bound}{'' if met else ' BROKEN'}" for bound, met in run.expected.items())
-    return run.scenario, run.protocol, status, *("-" if one is None else f"{one:.4g}" for one in numbers), bounds or "-"
+    return (
+        run.scenario,
+        run.protocol,
+        status,
+        *("-" if one is None else f"{one:.4g}" for one in numbers),
+        missed,
+        bounds or "-",
+    )
 
 
 def broken_bounds(outcomes: Outcomes) -> Iterator[str]:
@@ -100,5 +128,7 @@ def _wrongs(run: Outcome) -> Iterator[str]:
     if run.duplicate_effects:
         yield f"{run.duplicate_effects} tasks committed twice"
     if run.connectivity_end is None or run.connectivity_end < 1:
-        yield "the mesh is not whole at the end"
+        yield "the survivors are not connected at the end"
+    if run.missed_at_end:
+        yield f"healed and still held for dead: {', '.join(run.missed_at_end)}"
     yield from (f"expected {bound}" for bound, met in run.expected.items() if not met)

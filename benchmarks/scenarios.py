@@ -5,7 +5,7 @@ Killed or interrupted, the same line goes on where it was left.
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from benchmarks.command import Parser, carry_out
 from benchmarks.playing import play
 from benchmarks.scenario_results import COLUMNS, Outcome, Outcomes, broken_bounds, cells, read, refused
 from benchmarks.tables import Table, as_markdown, rich
-from orchestrator import host
+from orchestrator import host, journal, timeline
 from orchestrator.compare import plan as plans
 from orchestrator.compare.plan import Plan, Slot
 from orchestrator.compare.state import State, scan
+from orchestrator.evidence import Evidence
 from orchestrator.marks import fill
 from orchestrator.run_dir import write_atomically
+from orchestrator.scenario import Scenario
 from orchestrator.settings_load import Layer, build, read_file
 from protocols.errors import ConfigError
 
@@ -38,12 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> Iterable[str]:
-    root, console = _folder(options), Console()
+    lacking = {name: reasons for name in options.scenario if (reasons := _lacking(name, options))}
+    wished = [planned(name, options) for name in options.scenario if name not in lacking]
+    root, console = _folder(options, wished), Console()
     root.mkdir(parents=True, exist_ok=True)
+    runs = [refused(name, protocol, reasons) for name, reasons in lacking.items() for protocol in options.protocol]
+    for plan in wished:
+        runs += _outcomes(plan, root / plan.comparison_id, console, is_over=options.report)
     outcomes = Outcomes(
         made_at=datetime.now(UTC).replace(microsecond=0), host=host.describe(), runtime=options.runtime,
-        duration_s=options.duration,
-        runs=[outcome for name in options.scenario for outcome in _outcomes(options, name, root / name, console)],
+        duration_s=options.duration, runs=runs,
     )  # fmt: skip
     write_atomically(root / "scenarios.json", outcomes.model_dump_json(indent=1) + "\n")
     table = Table(_title(outcomes), COLUMNS, tuple(map(cells, outcomes.runs)))
@@ -76,47 +82,56 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def planned(name: str, options: argparse.Namespace) -> Plan:
     """One run of the scenario ``name`` over each protocol; raises ConfigError where it cannot be."""
     protocols = tuple(dict.fromkeys(options.protocol))
-    run = {"protocol": protocols[0], "duration": options.duration, "seed": _SEED}
-    layer = Layer("the benchmark", {"scenario": run, "detector": {"mode": _MODE}})
     return Plan(
         comparison_id=name, arms=protocols, modes=(_MODE,), seeds=(_SEED,), reference=protocols[0],
-        runtime=options.runtime, base=build([read_file(FOLDER / f"{name}.yaml"), layer]).to_mapping(),
+        runtime=options.runtime, base=_scenario(name, options).to_mapping(),
         slots=tuple(Slot(block=1, arm=one, protocol=one, mode=_MODE, seed=_SEED) for one in protocols),
     )  # fmt: skip
 
 
-def _folder(options: argparse.Namespace) -> Path:
-    """Where all scenarios are: the named one, the newest with the same plans that is not complete, or a new one."""
+def _scenario(name: str, options: argparse.Namespace) -> Scenario:
+    run = {"protocol": options.protocol[0], "duration": options.duration, "seed": _SEED}
+    layer = Layer("the benchmark", {"scenario": run, "detector": {"mode": _MODE}})
+    return build([read_file(FOLDER / f"{name}.yaml"), layer])
+
+
+def _lacking(name: str, options: argparse.Namespace) -> Sequence[str]:
+    """Why this runtime cannot have the scenario's faults; any other refusal is an error."""
+    return timeline.plan(_scenario(name, options)).obstacles(options.runtime)
+
+
+def _folder(options: argparse.Namespace, wished: Sequence[Plan]) -> Path:
+    """Where all scenarios are: the named one, the newest with the same plans that is not complete, or a new one.
+
+    Nothing is run to report on, so then the newest with the same plans will do.
+    """
     results: Path = options.results_dir
     if options.id is not None:
         return results / f"{PREFIX}{options.id}"
     for root in sorted(results.glob(f"{PREFIX}*"), reverse=True):
-        if not (root / "scenarios.json").exists() and any(
-            _is_planned(name, root, options) for name in options.scenario
-        ):
+        begun = [plan for plan in wished if _is_there(plan, root / plan.comparison_id)]
+        is_open = any(scan(plan, root / plan.comparison_id).open(plan) for plan in wished)
+        if begun and (is_open or options.report):
             return root
     return results / f"{PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
-def _is_planned(name: str, root: Path, options: argparse.Namespace) -> bool:
+def _is_there(plan: Plan, root: Path) -> bool:
     try:
-        return not planned(name, options).differences(plans.load(root / name))
+        return not plan.differences(plans.load(root))
     except ConfigError:
         return False
 
 
-def _outcomes(options: argparse.Namespace, name: str, root: Path, console: Console) -> list[Outcome]:
-    plan = planned(name, options)
-    try:
-        state = _state(plan, root, console, is_over=options.report)
-    except ConfigError as error:  # a fault that this runtime does not have
-        return [refused(name, protocol, str(error)) for protocol in plan.arms]
-    return [read(name, slot.protocol, run.content if (run := state.done.get(slot)) else None) for slot in plan.slots]
+def _outcomes(plan: Plan, root: Path, console: Console, *, is_over: bool) -> Iterator[Outcome]:
+    state = scan(plan, root) if is_over else _played(plan, root, console)
+    for slot in plan.slots:
+        run = state.done.get(slot)
+        evidence = None if run is None else Evidence.from_events(journal.load(run.path / journal.MERGED_FILE))
+        yield read(plan.comparison_id, slot.protocol, evidence, {} if run is None else run.content)
 
 
-def _state(plan: Plan, root: Path, console: Console, *, is_over: bool) -> State:
-    if is_over:
-        return scan(plan, root)
+def _played(plan: Plan, root: Path, console: Console) -> State:
     console.print(f"{plan.comparison_id}:")
     return play(plan, root, console)
 

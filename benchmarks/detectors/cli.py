@@ -36,7 +36,7 @@ class Size(NamedTuple):
     """How much is measured."""
 
     runs: int
-    """In which agents are frozen, for each detector."""
+    """In which agents fall silent, for each detector and fault."""
     freezes: int
     cuts: int
     calm_s: float

@@ -15,7 +15,7 @@ Fault = Literal["freeze", "cut"]
 
 
 class Detection(Measured):
-    """How one survivor learned that a frozen peer is dead; ms since the freeze, None when it never did in time."""
+    """How one survivor learned that a silent peer is dead; ms since the fault, None when it never did in time."""
 
     victim: str
     survivor: str

@@ -1,7 +1,7 @@
 """How long an agent goes unnoticed that is frozen or cut off: no signal at all, only the detector's own probes find it.
 
 Mode ``probe``, since a failed request would call for a confirming probe earlier. Agents fall silent one after the other
-in one run; the next one when everybody holds everybody for alive again.
+in one run; the next is frozen when everybody holds everybody for alive again, and cut off some seconds after the heal.
 """
 
 import itertools
@@ -16,11 +16,12 @@ from benchmarks.detectors.results import MAX_DETECTION_RATIO, Detection, Fault, 
 from benchmarks.detectors.storms import AGENTS, Run, at_least_s, control, frozen, named
 from orchestrator.journal import Event
 from protocols.clock import Clock
+from protocols.errors import LabError
 
 _SETTLE_S = 5.0
 """Before each freeze: what learns from answers has some."""
 _REJOIN_S = 20.0
-_CUT_RUN_S, _FIRST_CUT_S = 80.0, 25.0
+_CUT_RUN_S, _FIRST_CUT_S = 100.0, 30.0
 """The shortest run with room for three cuts, and the earliest moment that its baseline leaves for the first."""
 
 
@@ -58,6 +59,8 @@ def cut(kind: str, folder: Path, clock: Clock, *, count: int, seed: int) -> Sile
         neighbours = run.neighbours()
         run.wait(lambda: len(named(run.events, "heal_done")) == count, starts[-1] + for_s + _REJOIN_S)
         run.wait(lambda: False, _REJOIN_S / 4)
+        if len(named(run.events, "heal_done")) < count:
+            raise LabError(f"expected {count} cuts to come and be healed, got {len(named(run.events, 'heal_done'))}")
     cuts, heals = named(run.events, "fault_done"), named(run.events, "heal_done")
     # What was asked before the heal may still go unanswered after it.
     spans = [

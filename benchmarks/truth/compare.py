@@ -91,11 +91,17 @@ def _victim(victim: str, killed_s: float, account: Account, seen: Sequence[Seen]
     return VictimTimes(
         victim=victim,
         exit_ms=after(exit_s),
+        closed_before=0 if exit_s is None else sum(_ended(one, victim, killed_s, exit_s) for one in seen),
         first_end_ms=after(min(ends, default=None)),
         canary_end_ms=after(min(canary, default=None)),
         canary_eof_ms=after(account.canary_eofs.get(victim)),
         death_ms=after(account.deaths.get(victim)),
     )
+
+
+def _ended(connection: Seen, victim: str, begin: float, end: float) -> bool:
+    at_s = connection.end_of(victim)
+    return at_s is not None and begin <= at_s < end
 
 
 def _was_over(connection: Seen, t: float) -> bool:

@@ -74,6 +74,7 @@ def _deaths(check: Check) -> Table:
             "storm, seed",
             "victim",
             "its process ends",
+            "closed between",
             "first FIN or RST",
             "canary's FIN or RST",
             "EOF at the canary",
@@ -89,8 +90,14 @@ def _deaths(check: Check) -> Table:
 
 
 def _times(victim: VictimTimes) -> Iterator[str]:
-    for ms in (victim.exit_ms, victim.first_end_ms, victim.canary_end_ms, victim.canary_eof_ms, victim.death_ms):
-        yield "never" if ms is None else f"{ms:.2f}"
+    yield _or_never(victim.exit_ms)
+    yield f"{victim.closed_before}"
+    for ms in (victim.first_end_ms, victim.canary_end_ms, victim.canary_eof_ms, victim.death_ms):
+        yield _or_never(ms)
+
+
+def _or_never(ms: float | None) -> str:
+    return "never" if ms is None else f"{ms:.2f}"
 
 
 def _detections(check: Check) -> Table:

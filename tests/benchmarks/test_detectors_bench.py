@@ -116,7 +116,7 @@ def test_a_cut_is_read_off_the_word_of_chaos(tmp_path: Path, monkeypatch: pytest
     assert (linked.survivor, linked.victim, linked.taken_ms) == ("agent_0", "agent_1", 2000.0)
     assert (found.fault, found.bound_ms, found.wronged, len(found.detections)) == ("cut", 2500.0, 1, 7)
     (entry,) = json.loads(str(asked["chaos"]))
-    assert (entry["fault"], entry["at_s"], asked["scenario.kill_at_s"]) == ("cut", 25.0, 25.0)
+    assert (entry["fault"], entry["at_s"], asked["scenario.kill_at_s"]) == ("cut", 30.0, 30.0)
     assert entry["for_s"] > 1.2 * 2.5
 
 

@@ -31,7 +31,15 @@ def test_honest_journal_agrees_to_the_byte() -> None:
     assert found.window == WindowBytes(journal=6510, wire=6040, early=510, late=40)
     assert (found.window.off, round(found.window.off_window, 4)) == (0, 0.0778)
     assert found.victims == [
-        VictimTimes(victim=VICTIM, exit_ms=2.0, first_end_ms=3.0, canary_end_ms=5.0, canary_eof_ms=6.0, death_ms=7.0)
+        VictimTimes(
+            victim=VICTIM,
+            exit_ms=2.0,
+            closed_before=0,
+            first_end_ms=3.0,
+            canary_end_ms=5.0,
+            canary_eof_ms=6.0,
+            death_ms=7.0,
+        )
     ]
     (gap,) = found.gaps
     assert gap == Gap(
@@ -113,10 +121,12 @@ def test_process_that_ends_after_its_connections_is_caught() -> None:
 
 def test_what_the_victim_closed_before_its_process_ended_is_no_death() -> None:
     """An ordinary close a moment before the kill call; the order begins with what the process left open."""
-    closed = [*packets(), *dialogue(40008, 9001, 101.0, []), end(109.9998, 40008, 9001)]
-    known = sightings() | {40008: [Sighting(101.0, 14, 9001, closes=False)]}
+    closed = [*packets(), *dialogue(40008, 9001, 101.0, []), *dialogue(40009, 9001, 101.0, [])]
+    closed += [end(109.9998, 40008, 9001), end(110.001, 40009, 9001)]
+    known = sightings() | {port: [Sighting(101.0, 14, 9001, closes=False)] for port in (40008, 40009)}
     found = truth(seen=sorted(closed, key=lambda one: one.unix_s), sightings=known)
-    assert (found.victims[0].first_end_ms, broken(found)) == (3.0, [])
+    (victim,) = found.victims
+    assert (victim.first_end_ms, victim.closed_before, broken(found)) == (3.0, 1, [])
 
 
 def test_storms_alike_are_pooled() -> None:
@@ -127,6 +137,8 @@ def test_storms_alike_are_pooled() -> None:
     check = Check(made_at=datetime(2026, 11, 27, tzinfo=UTC), host={"cpu_count": 2}, storms=[in_time, late])
     (words,) = broken_bounds(check)
     assert words == "json (tcp): watched connections told after 2.40 ms (median; at most 2 ms)"
+    (words,) = broken_bounds(check.model_copy(update={"storms": [in_time.model_copy(update={"gaps": []})]}))
+    assert words.startswith("json (tcp): no watched connection to a victim ended")
     starved = check.model_copy(update={"storms": [in_time, late.model_copy(update={"starved": True})]})
     assert (list(broken_bounds(starved)), [len(storms) for storms in starved.alike()]) == ([], [1, 1])
 
