@@ -83,7 +83,8 @@ def missed_at_end(evidence: Evidence) -> Iterator[str]:
     # What an earlier life of an observer believed died with it; every life tells of its event loop.
     lives = {row.node: row.inc for row in evidence.rows(LoopLag)}
     held: dict[tuple[str, str], bool] = {}
-    for row in sorted((*evidence.rows(Suspect), *evidence.rows(Alive)), key=lambda row: row.t):
+    told: list[Suspect | Alive] = [*evidence.rows(Suspect), *evidence.rows(Alive)]
+    for row in sorted(told, key=lambda row: row.t):
         if row.inc == lives.get(row.node, row.inc):
             held[row.node, row.peer] = isinstance(row, Suspect)
     for (node, peer), dead in sorted(held.items()):

@@ -156,8 +156,8 @@ def test_late_detection_breaks_both_bounds() -> None:
     ]
     found = truth(late)
     assert [words.partition(": ")[2][:30] for words in broken(found)] == [
-        "watched connections told after",
         "the p95 of these gaps is 3.50 ",
+        "watched connections told after",
     ]
     assert broken(found.model_copy(update={"starved": True})) == []
     crowd = found.model_copy(update={"nodes": found.nodes[:1] * (4 + len(found.victims))})
