@@ -72,6 +72,8 @@ class TaskOwner:
         self._schedule, self._t0 = schedule, t0
         self._arrivals = {question.task_id: t0 + question.at_s for question in schedule}
         self._born[self._settings.node_id] = since
+        if since > t0:  # others may not have heard of this life yet, and stand in for the last one
+            self._agreement.disturbed()
         for number, question in enumerate(schedule, start=1):
             arrival = t0 + question.at_s
             await self._clock.sleep(arrival - self._clock.now())

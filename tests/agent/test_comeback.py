@@ -163,6 +163,19 @@ async def test_who_comes_back_without_a_memory_is_no_heir(make_lab: MakeLab, *, 
         assert told == [(line[3], {"settled": [task]}), (line[4], {"settled": [task]})]
 
 
+@pytest.mark.parametrize("age_s", [0.0, 5.0])
+async def test_a_new_life_takes_no_receipt_for_a_promise(make_lab: MakeLab, age_s: float) -> None:
+    """Until all have heard of it another may stand in for the last life; whoever has lived from t0 on need not ask."""
+    async with make_lab(agent_count=8) as lab:
+        a = lab.observer()
+        now = lab.clock.now()
+        await a.owner.run_schedule((), now - age_s, since=now)
+        lab.spawn(a.owner._agreement.win(owned(a, "agent_1", "agent_2"), inherited=False))
+        await asyncio.sleep(0.1)
+        (proposal,) = lab.network.sent("commit")
+        assert ("answer" in proposal.body) is (age_s > 0)
+
+
 async def test_a_commitment_that_another_reports_ends_what_was_begun(make_lab: MakeLab) -> None:
     """But not what this agent has committed itself, and nonsense ends nothing."""
     async with make_lab(agent_count=8, step_work_ms=300) as lab:
