@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> Iterable[str]:
         runs += _outcomes(plan, root / plan.comparison_id, console, is_over=options.report)
     outcomes = Outcomes(
         made_at=datetime.now(UTC).replace(microsecond=0), host=host.describe(), runtime=options.runtime,
-        duration_s=options.duration, runs=runs,
+        duration_s=options.duration, runs=sorted(runs, key=lambda run: run.scenario),
     )  # fmt: skip
     write_atomically(root / "scenarios.json", outcomes.model_dump_json(indent=1) + "\n")
     table = Table(_title(outcomes), COLUMNS, tuple(map(cells, outcomes.runs)))
