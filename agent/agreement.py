@@ -57,6 +57,8 @@ class Agreement:
     ) -> None:
         self.yielded: Callable[[str], None] = lambda _task: None
         """Called with a task that this agent has just promised to another."""
+        self.learned: Callable[[str, str], None] = lambda _task, _owner: None
+        """Called with a task that another has committed, and with that other."""
         self.knew: Callable[[str, str], bool] = lambda _name, _task: True
         """Whether the present life of an agent had begun when the task arrived."""
         self._settings = settings
@@ -68,7 +70,7 @@ class Agreement:
         self._lag = lag
         self._spawn = spawn
         self._promised: dict[str, str] = {}
-        self._committed: dict[str, float] = {}
+        self._committed: dict[str, None] = {}
         self._polls: dict[str, _Poll] = {}
         # Until then others may hold this agent for dead without its knowledge.
         self._uneasy_until = float("-inf")
@@ -84,10 +86,6 @@ class Agreement:
     def elector_count(self) -> int:
         """2r-1, r being the replication: of so many any two majorities of r have one in common."""
         return 2 * self._settings.replication - 1
-
-    def committed_since(self, t: float) -> tuple[str, ...]:
-        """What this agent has committed from ``t`` on (monotonic seconds)."""
-        return tuple(task for task, at in self._committed.items() if at >= t)
 
     def disturbed(self) -> None:
         """A sign that others may hold this agent for dead: an unanswered question, a standstill, an accusation."""
@@ -109,7 +107,7 @@ class Agreement:
                 poll.changed.clear()
                 electors = self._electors(task)
                 if self._is_agreed(electors, poll):
-                    self._committed[task] = self._clock.now()
+                    self._committed[task] = None
                     return tuple(poll.agreed)
                 if self._is_lost(electors, poll):
                     del self._promised[task]
@@ -249,6 +247,7 @@ class Agreement:
         if task not in self._committed:
             self._promised[task] = owner
             self.yielded(task)
+            self.learned(task, owner)
 
     def _is_better(self, sender: str, task: str) -> bool:
         owners = self._roles.owners(task)

@@ -1,4 +1,4 @@
-"""Who is told what this agent has committed: the next in line at once, and who comes back, what it has missed."""
+"""Who is told what is committed: the next in line at once and whenever one who knew dies, and who comes back."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ Letters = Mapping[str, Sequence[str]]
 
 
 class Notices:
-    """Whoever has been told of a commitment never does that task again."""
+    """Whoever has been told of a commitment never does that task again, and sees to it that others know."""
 
     def __init__(
         self,
@@ -40,23 +40,27 @@ class Notices:
         self._agreement = agreement
         self._clock = clock
         self._spawn = spawn
+        # When this agent came to know of a commitment, its own or another's, and who else knows of it for sure.
+        self._settled: dict[str, float] = {}
         self._knowing: dict[str, dict[str, None]] = {}
         # Since when a peer that is held for dead may not have heard of anything.
         self._missing_from: dict[str, float] = {}
+        agreement.learned = self._learned
 
     def committed(self, task: str, knowing: Iterable[str]) -> None:
         """This agent has committed ``task``, which ``knowing`` have promised it."""
-        self._knowing.setdefault(task, {}).update(dict.fromkeys(knowing))
+        self._settle(task, knowing)
         self._spawn(self._tell(lambda: self._to_heirs([task])))
 
     def lost(self, peer: str, since: float) -> None:
         """``peer`` is held for dead, or was replaced, and may not have heard of anything since then, nor remember it.
 
-        What was committed before then nobody takes over any more; of the rest the next in line are told.
+        What was committed before then nobody takes over any more; of the rest the next in line are told, by all who
+        know of it, since who has committed it may be the one that is lost.
         """
         if peer not in self._roles.alive():
             self._missing_from.setdefault(peer, since)
-        orphaned = [task for task in self._agreement.committed_since(since) if peer in self._knowing.get(task, ())]
+        orphaned = [task for task in self._settled_since(since) if peer in self._knowing[task]]
         for task in orphaned:
             del self._knowing[task][peer]
         if orphaned:
@@ -68,9 +72,19 @@ class Notices:
         In a new life it does not do what arrived before it anyway.
         """
         since = self._missing_from.pop(peer, float("inf"))
-        settled = [task for task in self._agreement.committed_since(since) if self._agreement.knew(peer, task)]
+        settled = [task for task in self._settled_since(since) if self._agreement.knew(peer, task)]
         if settled:
             self._spawn(self._tell(lambda: {peer: settled}))
+
+    def _learned(self, task: str, owner: str) -> None:
+        self._settle(task, (owner,))
+
+    def _settle(self, task: str, knowing: Iterable[str]) -> None:
+        self._settled.setdefault(task, self._clock.now())
+        self._knowing.setdefault(task, {}).update(dict.fromkeys(knowing))
+
+    def _settled_since(self, t: float) -> list[str]:
+        return [task for task, at in self._settled.items() if at >= t]
 
     def _to_heirs(self, tasks: Iterable[str]) -> Letters:
         """So many live agents are to know of a commitment as there are electors: 2r-2 beside its owner.
@@ -106,5 +120,5 @@ class Notices:
         except ProtocolError:
             return False
         for task in tasks:
-            self._knowing.setdefault(task, {})[peer] = None
+            self._knowing[task][peer] = None
         return True

@@ -120,7 +120,7 @@ async def test_what_is_settled_is_told_again_to_who_does_not_take_it(make_lab: M
         await asyncio.sleep(0.2)
         lab.network.rejects.clear()
         await asyncio.sleep(3)
-        told = [notice for notice in lab.network.sent("commit") if notice.recipient == "agent_2"]
+        told = [one for one in lab.network.sent("commit") if (one.sender, one.recipient) == ("agent_1", "agent_2")]
         assert [(notice.body, notice.traffic) for notice in told] == [
             ({"settled": [missed]}, traffic) for traffic in (Traffic.TASK, Traffic.RETRY, Traffic.RETRY)
         ]
@@ -161,6 +161,21 @@ async def test_who_comes_back_without_a_memory_is_no_heir(make_lab: MakeLab, *, 
             await asyncio.sleep(1)
         told = [(notice.recipient, notice.body) for notice in lab.network.sent("commit")]
         assert told == [(line[3], {"settled": [task]}), (line[4], {"settled": [task]})]
+
+
+async def test_who_knows_tells_the_next_in_line_when_the_one_who_committed_dies(make_lab: MakeLab) -> None:
+    """Not only its own commitments: the owner dies first, then one after the other who knew of it from the owner."""
+    async with make_lab(agent_count=8, step_work_ms=1) as lab:
+        everybody = await running(lab)
+        agents = {agent.settings.node_id: agent for agent in everybody}
+        line = agents["agent_1"].roles.owners(task := owned(agents["agent_1"], "agent_1"))
+        start(lab, agents.values(), {task: 0.0})
+        await asyncio.sleep(1)
+        for victim in line[:5]:
+            lab.kill(agents.pop(victim))
+            suspect(agents.values(), victim)
+            await asyncio.sleep(1)
+        assert [event["node"] for event in all_events(everybody, "task_start")] == [line[0]]
 
 
 @pytest.mark.parametrize("age_s", [0.0, 5.0])
