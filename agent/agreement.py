@@ -59,6 +59,8 @@ class Agreement:
         """Called with a task that this agent has just promised to another."""
         self.learned: Callable[[str, str], None] = lambda _task, _owner: None
         """Called with a task that another has committed, and with that other."""
+        self.newer: Callable[[str, str], None] = lambda _name, _task: None
+        """Called with an agent that says that it is younger than a task, and with that task."""
         self.knew: Callable[[str, str], bool] = lambda _name, _task: True
         """Whether the present life of an agent had begun when the task arrived."""
         self._settings = settings
@@ -226,11 +228,19 @@ class Agreement:
         if isinstance(owner, str):
             self._take_word(task, sender, owner)
             return
+        if message.body.get("newer"):
+            self.newer(sender, task)
+            if task in self._polls:
+                self._polls[task].changed.set()
+            return
         if message.body.get("answer") and not self.knew(self._me, task):
-            return  # an earlier life may have promised it; the sender will learn that this is a later one
+            # An earlier life may have promised it, and this one cannot know.
+            word: dict[str, JsonValue] = {"task": task, "newer": True}
+            self._spawn(self._reply(self._mesh.message(sender, "commit", Traffic.TASK, word)))
+            return
         holder = self._promise(task, sender)
         if message.body.get("answer"):
-            word: dict[str, JsonValue] = {"task": task, "owner": holder}
+            word = {"task": task, "owner": holder}
             self._spawn(self._reply(self._mesh.message(sender, "commit", Traffic.TASK, word)))
 
     def _promise(self, task: str, sender: str) -> str:

@@ -22,6 +22,7 @@ from agent.workspace import Question, Workspace
 from protocols.clock import Clock
 from protocols.message import Cause
 
+_LATER_S = 1e-6
 PATIENCE_IN_DEADLINES = 3
 """A late answer earns nothing, but it is not a lost task; after three deadlines nobody waits any more."""
 
@@ -62,6 +63,7 @@ class TaskOwner:
         self._notices = Notices(settings, mesh, roles, agreement, clock, spawn)
         agreement.yielded = self._yield
         agreement.knew = self._knew
+        agreement.newer = self._newer
 
     async def run_schedule(self, schedule: tuple[Question, ...], t0: float, since: float) -> None:
         """Begin each task at its time if it is this agent's; returns after the last arrival.
@@ -82,8 +84,13 @@ class TaskOwner:
                 self._begin(question, None)
 
     def reborn(self, peer: str) -> None:
-        """``peer`` is a new process: what has arrived until now is none of its tasks."""
-        self._born[peer] = self._clock.now()
+        """``peer`` is a new process: what has arrived until now is none of its tasks.
+
+        This agent may be newer still, and hear of it late: then it takes it for as old as itself, and is told better.
+        """
+        own = self._born.get(self._settings.node_id, self._t0)
+        is_late = own > self._t0 and peer not in self._born
+        self._born[peer] = own if is_late else self._clock.now()
 
     def returned(self, peer: str) -> None:
         """``peer`` is alive again: what could not be done without it may be done now."""
@@ -217,6 +224,10 @@ class TaskOwner:
         overtaken = self._running.get(task)
         if overtaken is not None:
             overtaken.set()
+
+    def _newer(self, peer: str, task: str) -> None:
+        """``peer`` says that its life is younger than ``task``."""
+        self._born[peer] = max(self._born.get(peer, self._t0), self._arrivals.get(task, self._t0) + _LATER_S)
 
     def _knew(self, name: str, task: str) -> bool:
         arrival = self._arrivals.get(task, self._clock.now())

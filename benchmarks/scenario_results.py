@@ -80,12 +80,14 @@ def read(scenario: str, protocol: str, evidence: Evidence | None, content: Mappi
 def missed_at_end(evidence: Evidence) -> Iterator[str]:
     """Every healed victim and every live agent that holds it for dead at the end of the run."""
     healed = {row.victim for row in evidence.rows(HealDone)}
-    # What an earlier life of an observer believed died with it; every life tells of its event loop.
-    lives = {row.node: row.inc for row in evidence.rows(LoopLag)}
-    held: dict[tuple[str, str], bool] = {}
     told: list[Suspect | Alive] = [*evidence.rows(Suspect), *evidence.rows(Alive)]
+    # What an earlier life of an observer believed died with it; a life that has news of nobody tells of its event loop.
+    lives: dict[str, int] = {}
+    for sign in (*told, *evidence.rows(LoopLag)):
+        lives[sign.node] = max(sign.inc, lives.get(sign.node, 0))
+    held: dict[tuple[str, str], bool] = {}
     for row in sorted(told, key=lambda row: row.t):
-        if row.inc == lives.get(row.node, row.inc):
+        if row.inc == lives[row.node]:
             held[row.node, row.peer] = isinstance(row, Suspect)
     for (node, peer), dead in sorted(held.items()):
         if dead and peer in healed and (node in healed or node not in evidence.victims):

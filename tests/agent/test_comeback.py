@@ -163,6 +163,27 @@ async def test_who_comes_back_without_a_memory_is_no_heir(make_lab: MakeLab, *, 
         assert told == [(line[3], {"settled": [task]}), (line[4], {"settled": [task]})]
 
 
+@pytest.mark.parametrize("is_younger", [True, False])
+async def test_two_new_lives_do_not_take_each_other_for_too_young(make_lab: MakeLab, *, is_younger: bool) -> None:
+    """Both electors were restarted; one hears late of the other and asks it all the same; too young it says so."""
+    async with make_lab(agent_count=8) as lab:
+        a, b = lab.agent("agent_1", RESTART_STEP), lab.agent("agent_2", RESTART_STEP)
+        task = owned(a, "agent_1", "agent_2")
+        third = a.roles.owners(task)[2]
+        now = lab.clock.now()
+        for agent, since in ((a, now + 1), (b, now + 9 if is_younger else now + 0.5)):
+            lab.store(agent, arrivals_s={task: 2.0})
+            broadcast = agent.node._broadcast
+            assert broadcast is not None
+            lab.spawn(agent.owner.run_schedule(broadcast.schedule, now, since=since))
+        await asyncio.sleep(2.5)
+        suspect([a, b], third)  # killed, and so no elector
+        lab.network.kill(third)
+        a.hear(News("agent_2", RESTART_STEP, alive=True))
+        told = await a.owner._agreement.win(task, inherited=True)
+        assert told == (() if is_younger else ("agent_2",))
+
+
 async def test_who_knows_tells_the_next_in_line_when_the_one_who_committed_dies(make_lab: MakeLab) -> None:
     """Not only its own commitments: the owner dies first, then one after the other who knew of it from the owner."""
     async with make_lab(agent_count=8, step_work_ms=1) as lab:
@@ -185,8 +206,9 @@ async def test_a_new_life_takes_no_receipt_for_a_promise(make_lab: MakeLab, age_
         a = lab.observer()
         now = lab.clock.now()
         await a.owner.run_schedule((), now - age_s, since=now)
-        lab.spawn(a.owner._agreement.win(owned(a, "agent_1", "agent_2"), inherited=False))
+        winning = asyncio.ensure_future(a.owner._agreement.win(owned(a, "agent_1", "agent_2"), inherited=False))
         await asyncio.sleep(0.1)
+        winning.cancel()
         (proposal,) = lab.network.sent("commit")
         assert ("answer" in proposal.body) is (age_s > 0)
 
