@@ -59,7 +59,7 @@ def test_journal_is_true_and_a_doctored_one_is_not(tmp_path: Path, port_block: r
     assert len(storm.victims) == 2
     assert storm.window.wire > 100_000
     assert storm.unowned_bytes == 0
-    (kept,) = results.glob("truth-*/json-tcp")
+    (kept,) = results.glob("truth-*/json-tcp-seed1")
     merged = (kept / "results" / "latest").resolve() / MERGED_FILE
     _doctor(merged, "agent_1", 0.98)
     again = tmp_path / "doctored"
