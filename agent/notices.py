@@ -106,9 +106,12 @@ class Notices:
     async def _tell(self, letters: Callable[[], Letters]) -> None:
         """Send what ``letters`` says, anew each time, until all of it has arrived or hope is given up."""
         for attempt in range(_ATTEMPTS):
-            sent = letters()
-            taken = await asyncio.gather(*(self._send(peer, tasks, again=attempt > 0) for peer, tasks in sent.items()))
-            if all(taken):
+            # Not gather: where one fails for another reason than its peer, the others end, and nothing is left unsaid.
+            async with asyncio.TaskGroup() as group:
+                sending = [
+                    group.create_task(self._send(peer, tasks, again=attempt > 0)) for peer, tasks in letters().items()
+                ]
+            if all(sent.result() for sent in sending):
                 return
             await self._clock.sleep(_BACKOFF_S * 2**attempt)
 

@@ -240,7 +240,9 @@ class Replication:
     async def _spread(self, holder: str, shards: tuple[int, ...], *, but_not: str) -> None:
         """Tell all links; whoever learns something new tells its own."""
         told = (peer for peer in self._mesh.links if peer not in (but_not, holder))
-        await asyncio.gather(*(self._tell(peer, holder, shards) for peer in told))
+        async with asyncio.TaskGroup() as group:
+            for peer in told:
+                group.create_task(self._tell(peer, holder, shards))
 
     async def _tell(self, peer: str, holder: str, shards: tuple[int, ...]) -> None:
         body: dict[str, JsonValue] = {"holder": holder, "shards": list(shards)}

@@ -1,6 +1,7 @@
 """Who comes back from a cut or a freeze: it finds everybody at once, accuses nobody, and does nothing a second time."""
 
 import asyncio
+import gc
 import random
 from collections.abc import Iterable
 
@@ -9,7 +10,8 @@ import pytest
 from agent.decisions import Decision, News, Probe, Tell
 from agent.membership import RESTART_STEP, Membership
 from agent.settings import DetectorSettings
-from protocols.message import Traffic
+from protocols.errors import LabError
+from protocols.message import Message, Traffic
 from tests.agent.owning import MakeLab, all_events, owned, running, start, suspect
 
 PEERS = ("b", "c", "d", "e", "f")
@@ -161,6 +163,28 @@ async def test_who_comes_back_without_a_memory_is_no_heir(make_lab: MakeLab, *, 
             await asyncio.sleep(1)
         told = [(notice.recipient, notice.body) for notice in lab.network.sent("commit")]
         assert told == [(line[3], {"settled": [task]}), (line[4], {"settled": [task]})]
+
+
+async def test_a_full_disk_in_the_middle_of_telling_is_said_once(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of two letters runs into it; what asyncio would log of the second costs the agent its last word."""
+    async with make_lab(agent_count=8) as lab:
+        a = lab.observer()
+        logged: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: logged.append(context))
+
+        async def send(message: Message) -> None:
+            await asyncio.sleep(0.1)
+            raise LabError(f"no space left for what goes to {message.recipient}")
+
+        monkeypatch.setattr(a.mesh, "send", send)
+        a.owner._notices._settle(task := owned(a, "agent_1"), ())
+        with pytest.raises(ExceptionGroup):
+            await a.owner._notices._tell(lambda: {peer: [task] for peer in ("agent_2", "agent_3")})
+        await asyncio.sleep(1)
+        gc.collect()
+        assert logged == []
 
 
 @pytest.mark.parametrize("is_younger", [True, False])
