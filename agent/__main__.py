@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 import signal
 import sys
@@ -32,14 +33,26 @@ def die_with(parent_pid: int) -> None:
         os._exit(3)
 
 
-async def _serve(settings: AgentSettings, counter: ByteCounter, key: str | None) -> None:
+async def _serve(settings: AgentSettings, counter: ByteCounter, key: str | None) -> dict[str, None]:
+    """Be the agent to its end; returns what it could not go on for, each cause once."""
     story = Story(settings.node_id, sys.stderr)
-    node = Node(settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex, unix_offset_s(), (story.observe,), key)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, node.stop)
-    # A full collection goes through all that an SDK has loaded, and stops the agent for 60 to 180 ms; now it need not.
-    gc.collect()
-    gc.freeze()
-    await node.run()
+    ended_by: dict[str, None] = {}
+    try:
+        node = Node(
+            settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex, unix_offset_s(), (story.observe,), key
+        )
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, node.stop)
+        # A full collection goes through all that an SDK has loaded, and stops the agent for 60 to 180 ms; it need not.
+        gc.collect()
+        gc.freeze()
+        await node.run()
+    except* (FailstormError, OSError) as group:
+        # What several parts of the agent ran into is said once.
+        ended_by = dict.fromkeys(" ".join(str(cause).split()) for cause in _causes(group))
+    finally:
+        # What libraries say of requests that end with the loop would fill the room that a full log has for last words.
+        logging.disable()
+    return ended_by
 
 
 def main(arguments: list[str]) -> int:
@@ -59,13 +72,8 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the orchestrator
     counter = ByteCounter()
     key = os.environ.pop(KEY_VARIABLE, None)  # so that no library of a protocol picks it up
-    ended_by: dict[str, None] = {}
-    try:
-        with asyncio.Runner(loop_factory=lambda: counting_loop(counter)) as runner:
-            runner.run(_serve(settings, counter, key))
-    except* (FailstormError, OSError) as group:
-        # What several parts of the agent ran into is said once.
-        ended_by = dict.fromkeys(" ".join(str(cause).split()) for cause in _causes(group))
+    with asyncio.Runner(loop_factory=lambda: counting_loop(counter)) as runner:
+        ended_by = runner.run(_serve(settings, counter, key))
     with contextlib.suppress(OSError):  # the log may be on the very disk that is full
         for cause in ended_by:
             sys.stderr.write(f"{last_word(settings.node_id)}{cause}\n")
