@@ -158,7 +158,9 @@ class AcpAdapter(BaseProtocolAdapter):
         if watching.cancelled():
             return Broken("the link was given up")
         error = watching.exception()
-        if error is None or (isinstance(error, ProtocolError) and opened.is_set()):
+        # A connection that ended under it was there, though no event of the stream had come yet.
+        has_broken = opened.is_set() or (isinstance(error, PeerUnreachableError) and carrier.end is not None)
+        if error is None or (isinstance(error, ProtocolError) and has_broken):
             return Broken(str(error or watching.result()), carrier.end)
         raise error
 
