@@ -142,8 +142,10 @@ def _alive(tally: Tally, evidence: Evidence, scraped: Scraped) -> Iterator[Check
         unix = at + scraped.unix_offset_s
         bound = sum(tally.is_up(node, at - interval_s) != tally.is_up(node, at + interval_s) for node in nodes)
         yield _check(f"alive/{name}", "agents", journal, _at(scraped.alive, unix), bound)
-        ups = [_at(scraped.up.get(node, ()), unix) for node in nodes]
-        yield _check(f"up/{name}", "agents", journal, sum(up or 0.0 for up in ups) if scraped.up else None, bound)
+        # Down is who failed two scrapes in a row: one under way as an agent is stopped fails, stamped earlier.
+        ups = [max(_newest(scraped.up.get(node, ()), unix, 2), default=0.0) for node in nodes]
+        bound = sum(tally.is_up(node, at - 2 * interval_s) != tally.is_up(node, at + interval_s) for node in nodes)
+        yield _check(f"up/{name}", "agents", journal, sum(ups) if scraped.up else None, bound)
 
 
 def _last_scrapes(tally: Tally, evidence: Evidence, scraped: Scraped) -> Iterator[Check]:
@@ -172,4 +174,8 @@ def _slack_s(scraped: Scraped, node: str) -> float:
 
 def _at(samples: Sequence[Sample], at: float) -> float | None:
     """The newest value by then."""
-    return next((value for t, value in reversed(samples) if t <= at), None)
+    return next(iter(_newest(samples, at, 1)), None)
+
+
+def _newest(samples: Sequence[Sample], at: float, count: int) -> list[float]:
+    return [value for t, value in samples if t <= at][-count:]

@@ -68,9 +68,9 @@ counters summed over the agents, and compares it with the journal under `checks`
   the bound is what the journal has for the interval before or after it.
 - `graded/<outcome>`: the orchestrator's graded tasks with the evaluation's; the bound is one interval's arrivals.
 - `kill/<victim>`, `down/<victim>`: the kill's time with the orchestrator's timestamp and with the first failed scrape.
-- `alive/<instant>`, `up/<instant>`: how many agents ran, by the orchestrator's gauge and by `up`: once a
-  Prometheus from before the run knows its targets, one
-  interval before the kills, two after them, and at the end.
+- `alive/<instant>`, `up/<instant>`: how many agents ran, by the orchestrator's gauge and by `up`, where down means
+  two failed scrapes in a row: once a Prometheus from before the run knows its targets, one interval before the kills,
+  two after them, and at the end.
 - `scraped_until/<agent>`: the agent's end, or the run's, with its last scrape: what it counted afterwards is one
   interval's worth.
 

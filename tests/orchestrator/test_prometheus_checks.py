@@ -109,6 +109,20 @@ def test_wrong_kill_times_and_a_victim_that_goes_on_answering_are_flagged(run: t
     assert _by_name(found)["down/agent_6"].prometheus is None
 
 
+@pytest.mark.parametrize(("failed", "flagged"), [(1, set()), (2, {"up/end"})])
+def test_one_failed_scrape_is_no_death_and_two_in_a_row_are(
+    run: tuple[Tally, Evidence, Scraped], failed: int, flagged: set[str]
+) -> None:
+    """The scrape under way when an agent is stopped fails, and is stamped with its begin: before the end."""
+    tally, evidence, scraped = run
+    samples = list(scraped.up["agent_1"])
+    end = evidence.storm_at + evidence.end_s + scraped.unix_offset_s
+    by_then = [i for i, (at, _) in enumerate(samples) if at <= end]
+    for i in by_then[-failed:]:
+        samples[i] = (samples[i][0], 0.0)
+    assert _flagged(compare(tally, evidence, replace(scraped, up={**scraped.up, "agent_1": samples}))) == flagged
+
+
 def test_wrong_tasks_grades_and_counts_of_the_living_are_flagged(run: tuple[Tally, Evidence, Scraped]) -> None:
     """Each kind of number on its own."""
     tally, evidence, scraped = run
