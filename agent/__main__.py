@@ -18,6 +18,7 @@ from agent.lives import begin_life
 from agent.membership import RESTART_STEP
 from agent.node import Node
 from agent.settings import EXIT_LAB, KEY_VARIABLE, AgentSettings
+from agent.stalls import StallSelector
 from agent.story import Story, last_word
 from protocols.clock import MonotonicClock, unix_offset_s
 from protocols.errors import FailstormError
@@ -33,14 +34,17 @@ def die_with(parent_pid: int) -> None:
         os._exit(3)
 
 
-async def _serve(settings: AgentSettings, counter: ByteCounter, key: str | None) -> dict[str, None]:
+async def _serve(
+    settings: AgentSettings, counter: ByteCounter, key: str | None, stalls: StallSelector
+) -> dict[str, None]:
     """Be the agent to its end; returns what it could not go on for, each cause once."""
     story = Story(settings.node_id, sys.stderr)
     ended_by: dict[str, None] = {}
     try:
         node = Node(
-            settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex, unix_offset_s(), (story.observe,), key
-        )
+            settings, MonotonicClock(), counter, lambda: uuid.uuid4().hex, unix_offset_s(), (story.observe,), key,
+            stalls.drain_s,
+        )  # fmt: skip
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, node.stop)
         # A full collection goes through all that an SDK has loaded, and stops the agent for 60 to 180 ms; it need not.
         gc.collect()
@@ -72,8 +76,9 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the orchestrator
     counter = ByteCounter()
     key = os.environ.pop(KEY_VARIABLE, None)  # so that no library of a protocol picks it up
-    with asyncio.Runner(loop_factory=lambda: counting_loop(counter)) as runner:
-        ended_by = runner.run(_serve(settings, counter, key))
+    stalls = StallSelector()
+    with asyncio.Runner(loop_factory=lambda: counting_loop(counter, stalls)) as runner:
+        ended_by = runner.run(_serve(settings, counter, key, stalls))
     with contextlib.suppress(OSError):  # the log may be on the very disk that is full
         for cause in ended_by:
             sys.stderr.write(f"{last_word(settings.node_id)}{cause}\n")

@@ -56,8 +56,9 @@ class Node:
         unix_offset_s: float = 0.0,
         observers: tuple[Observer, ...] = (),
         model_key: str | None = None,
+        stall_s: Callable[[], float] | None = None,
     ) -> None:
-        """Raises ConfigError when the model cannot be had."""
+        """``stall_s``: the event loop's longest stall since the last call; raises ConfigError without its model."""
         me = settings.member(settings.node_id)
         identity = Identity(settings.node_id, settings.incarnation)
         self._settings = settings
@@ -87,7 +88,7 @@ class Node:
         self._model = open_model(settings.model, settings.model_patience_s, model_key, clock)
         self._adapter = registry.load(settings.protocol)(context)
         self._identity = identity
-        self._lag = LoopLag(clock)
+        self._lag = LoopLag(clock, stall_s)
         self._lease = Lease(settings.lease or LeaseSettings(), clock)
         self._assembly = Assembly()
         self._broadcast: Broadcast | None = None

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter, deque
+from collections.abc import Callable
 
 from agent.journal import Journal
 from protocols.clock import Clock
@@ -44,8 +45,10 @@ def flush_rejections(rejections: Counter[str], journal: Journal) -> None:
 class LoopLag:
     """How much later than asked the event loop wakes a sleeping task: what starvation of this process looks like."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, stall_s: Callable[[], float] | None = None) -> None:
+        """``stall_s``, where the loop can tell: its longest stall since the last call, seconds."""
         self._clock = clock
+        self._stall_s = stall_s
         self._recent: deque[tuple[float, float]] = deque(maxlen=4 * _LAG_SAMPLES)
         self._due = math.inf
 
@@ -66,4 +69,5 @@ class LoopLag:
                 late_ms.append(lag_s * 1000)
             late_ms.sort()
             p99_ms = late_ms[math.ceil(0.99 * len(late_ms)) - 1]
-            journal.append("loop_lag", max_ms=round(late_ms[-1], 3), p99_ms=round(p99_ms, 3), n=len(late_ms))
+            stall = {"stall_ms": round(self._stall_s() * 1000, 3)} if self._stall_s else {}
+            journal.append("loop_lag", max_ms=round(late_ms[-1], 3), p99_ms=round(p99_ms, 3), n=len(late_ms), **stall)

@@ -6,6 +6,7 @@ Which class and peer the bytes fall under is the business of ``protocols.tally``
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from selectors import BaseSelector
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -206,9 +207,9 @@ class CountingLoop(names.NamingLoop):
         return plain
 
 
-def counting_loop(counter: ByteCounter) -> CountingLoop:
+def counting_loop(counter: ByteCounter, selector: BaseSelector | None = None) -> CountingLoop:
     """A new event loop that counts into ``counter``; for ``asyncio.Runner(loop_factory=...)``."""
-    loop = CountingLoop()
+    loop = CountingLoop(selector)
     loop.counter = counter
     return loop
 

@@ -88,7 +88,7 @@ class Account:
         return last if last >= end - _SILENCE_S else end
 
     def lag_ms(self, node: str, begin: float, end: float) -> float:
-        """The most by which the event loop of ``node`` was late in the seconds that touch [begin, end], as recorded."""
+        """How late the event loop of ``node`` was at most in the seconds that touch [begin, end], as recorded."""
         return max((ms for t, ms in self.lags.get(node, ()) if begin <= t <= end + 1.0), default=0.0)
 
 
@@ -104,7 +104,7 @@ def account(events: Iterable[Event]) -> Account:
             noticed.setdefault((seen.node, seen.peer), Noticed(seen.node, seen.peer, seen.t + origin, seen.mechanism))
     lags: dict[str, list[tuple[float, float]]] = {}
     for lag in evidence.rows(LoopLag):
-        lags.setdefault(lag.node, []).append((lag.t + origin, lag.max_ms))
+        lags.setdefault(lag.node, []).append((lag.t + origin, max(lag.max_ms, lag.stall_ms or 0.0)))
     reported = traffic.bytes_reconnect.compute(evidence).value
     return Account(
         run_id=evidence.run.run_id,

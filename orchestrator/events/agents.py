@@ -199,3 +199,5 @@ class LoopLag(Row):
     ev = "loop_lag"
     max_ms: float
     p99_ms: float
+    stall_ms: float | None = None
+    """The longest that what arrived at a socket had to wait."""

@@ -203,6 +203,17 @@ async def test_the_lateness_of_the_loop_is_journaled_once_a_second(journal: Jour
     ]
 
 
+async def test_the_longest_stall_is_journaled_where_the_loop_can_tell(journal: Journal, path: Path) -> None:
+    """Each line has what the loop says since the last one."""
+    stalls_s = iter([0.125, 0.0005])
+    task = asyncio.ensure_future(
+        LoopLag(LateClock(itertools.repeat(0.0)), lambda: next(stalls_s)).journal_forever(journal)
+    )
+    await asyncio.sleep(2.5)
+    task.cancel()
+    assert [line["stall_ms"] for line in events(path)] == [125.0, 0.5]
+
+
 async def test_the_worst_lateness_since_an_instant_counts_a_wake_up_that_is_overdue(journal: Journal) -> None:
     """What happened before does not count; a loop that is late right now does, before it has woken anybody."""
     lag = LoopLag(clock := LateClock(itertools.chain([0.1], [0.0] * 4, itertools.repeat(0.5))))
