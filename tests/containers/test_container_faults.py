@@ -24,7 +24,7 @@ def hurt(lab: ContainerLab) -> set[str]:
 
 def test_a_freeze_and_a_cut_land_and_heal(lab: ContainerLab) -> None:
     """The run is valid, both are detected, nobody is hurt afterwards, and no container has ended."""
-    with lab.run("--set", f"chaos={FREEZE_AND_CUT}", "--duration", "20") as run:
+    with lab.run("--protocol", "agora", "--set", f"chaos={FREEZE_AND_CUT}", "--duration", "20") as run:
         run.wait_for(lambda event: event["ev"] == "fault_done", count=2, timeout_s=120)
         found = run.wait_for(lambda event: event["ev"] == "fault_call", count=2)
         assert hurt(lab) == {event["victim"] for event in found}
@@ -40,7 +40,7 @@ def test_a_freeze_and_a_cut_land_and_heal(lab: ContainerLab) -> None:
 
 def test_the_guardian_heals_when_chaos_is_killed(lab: ContainerLab) -> None:
     """Five seconds after chaos's end nobody is frozen or cut off, and the run ends with the lab's own error."""
-    with lab.run("--set", f"chaos={FREEZE_AND_CUT}", "--duration", "20") as run:
+    with lab.run("--protocol", "a2a-rest", "--set", f"chaos={FREEZE_AND_CUT}", "--duration", "20") as run:
         run.wait_for(lambda event: event["ev"] == "fault_done", count=2, timeout_s=120)
         assert len(hurt(lab)) == 2
         lab.engine.run("kill", lab.states("chaos")["chaos"]["id"])

@@ -27,7 +27,7 @@ def installed(tmp_path: Path) -> dict[str, str]:
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: lines-protocol\nVersion: 1.0\n")
     name, target = entry_point.splitlines()[1].replace('"', "").split(" = ")
     (package / "entry_points.txt").write_text(f"[failstorm.protocols]\n{name} = {target}\n")
-    return os.environ | {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{site}"}
+    return os.environ | {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{site}", "PYTEST_ADDOPTS": ""}
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str], timeout_s: float) -> str:
