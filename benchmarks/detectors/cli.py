@@ -29,7 +29,6 @@ from protocols.clock import Clock, MonotonicClock
 from protocols.errors import ConfigError
 
 _SUMMARY = "report.json"
-_MARK = "last measured"
 
 
 class Size(NamedTuple):
@@ -164,4 +163,4 @@ def _show(report: Report, options: argparse.Namespace) -> None:
     for table in tables(report):
         console.print(rich(table))
     if options.docs is not None:
-        fill(options.docs, _MARK, markdown(report))
+        fill(options.docs, "last measured, long form" if report.full else "last measured", markdown(report))
