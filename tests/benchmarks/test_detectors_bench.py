@@ -218,10 +218,16 @@ def test_the_long_form_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
         return [piece("first", 0), piece("second", 0), piece("third", 1)]
 
     monkeypatch.setattr(cli, "pieces", pieces)
-    arguments = ["--full", "--results-dir", str(tmp_path)]
+    document = tmp_path / "detectors.md"
+    marks = (f"<!-- {end}last measured{form} -->\n" for form in ("", ", long form") for end in ("", "end of "))
+    document.write_text("".join(marks))
+    arguments = ["--full", "--results-dir", str(tmp_path), "--docs", str(document)]
     assert cli.main(arguments) == EXIT_INTERRUPTED
     assert cli.main(arguments) == EXIT_BROKEN
     assert made == ["first", "second", "second", "third"]
+    short, _, long = document.read_text().partition("<!-- last measured, long form -->")
+    assert "Nobody is hurt" in long
+    assert "Nobody is hurt" not in short
     (tmp_path / "bench-detectors-full" / "first.json").write_text("{")
     assert cli.main(arguments) == EXIT_BROKEN
     assert made[4:] == ["first"]
