@@ -121,7 +121,7 @@ def journal(told: float = 1.0) -> list[Event]:
         ),
         said(110.0055, "suspect", "agent_1", peer=VICTIM, peer_inc=0, mechanism="tcp"),
         said(110.009, "suspect", "agent_2", peer=VICTIM, peer_inc=0, mechanism="gossip"),
-        said(110.8, "loop_lag", "agent_1", max_ms=2.5, p99_ms=2.5, n=20),
+        said(110.8, "loop_lag", "agent_1", max_ms=2.0, p99_ms=2.0, n=20, stall_ms=2.5),
         moved(110.05, "agent_1", "client", "agent_2", 100, 300),
         moved(110.05, "agent_2", "server", "agent_1", 300, 100),
         moved(112.1, "agent_1", "client", "agent_2", 2000, 4000),
