@@ -2,7 +2,7 @@
 
 Its model is no language model: it reads the numbered statements back out of the prompt, chains those of the lexicon by
 the lab's own rules, and echoes the subject of the first one of any other kind. As a judge it finds an answer the same
-that has the last word of the key: ``python -m tests.models.endpoint HOST PORT``
+that has the last word of the key: ``python -m tests.models.endpoint FD``, a listening socket
 """
 
 import asyncio
@@ -132,6 +132,4 @@ def application() -> Starlette:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        application(), host=sys.argv[1], port=int(sys.argv[2]), log_level="critical", loop="asyncio", http="h11"
-    )
+    uvicorn.run(application(), fd=int(sys.argv[1]), log_level="critical", loop="asyncio", http="h11")

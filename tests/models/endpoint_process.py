@@ -1,6 +1,7 @@
 """Starts the echo endpoint as a process of its own, and talks to its switches."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.e2e.lab import CHECKOUT, free
+from tests.e2e.lab import CHECKOUT
 
 _START_TIMEOUT_S = 20.0
 
@@ -19,17 +20,20 @@ class EndpointProcess:
     """One running endpoint; a context that ends it."""
 
     def __init__(self, log: Path, host: str = "127.0.0.1") -> None:
-        self.port = next(port for port in range(23_900, 23_999) if free(port))
+        self._log = log.open("wb")
+        # Bound here, where the kernel gives each its own: two tests that both found a port free would share a process.
+        with socket.create_server((host, 0)) as listener:
+            self.port = listener.getsockname()[1]
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.models.endpoint", str(listener.fileno())],
+                cwd=CHECKOUT,
+                env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+                pass_fds=[listener.fileno()],
+                stdout=self._log,
+                stderr=self._log,
+            )
         self._url = f"http://{host}:{self.port}"
         self.base_url = f"{self._url}/v1"
-        self._log = log.open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.models.endpoint", host, str(self.port)],
-            cwd=CHECKOUT,
-            env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
-            stdout=self._log,
-            stderr=self._log,
-        )
 
     def __enter__(self) -> Self:
         """Wait until it answers."""
