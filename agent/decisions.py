@@ -14,6 +14,8 @@ class News:
     alive: bool
     doubted_by: str | None = None
     """Who has reason to hold a peer for dead that is held for alive; it may clear its name."""
+    told_in: int = 0
+    """The incarnation of who tells of a death or a doubt: what it told before it cleared its own name is stale."""
 
 
 @dataclass(frozen=True)

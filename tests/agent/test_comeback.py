@@ -54,14 +54,16 @@ def test_who_is_held_for_dead_accuses_nobody() -> None:
     assert view.is_alive("b")
     view.told([News("c", 1, alive=True), News("d", 1, alive=True)], 2, "c")
     assert (view.is_alive("c"), view.is_alive("d")) == (True, True)
-    view.told([News("b", 0, alive=False)], 2, "c")
+    view.told([News("b", 0, alive=False)], 2, "c")  # said before c cleared its name, and late
+    assert view.is_alive("b")
+    view.told([News("b", 0, alive=False, told_in=1)], 2, "c")
     assert not view.is_alive("b")
 
 
 def test_who_clears_its_name_in_a_message_is_heard_in_it() -> None:
     """A hello begins with its sender's own life; and under SWIM a doubt is an accusation too."""
     view = cut_off()
-    hello = [News("c", 1, alive=True), News("b", 0, alive=False)]
+    hello = [News("c", 1, alive=True), News("b", 0, alive=False, told_in=1)]
     view.told(hello, 2, "c")
     assert (view.is_alive("c"), view.is_alive("b")) == (True, False)
     doubting = Membership("a", 0, PEERS, DetectorSettings(kind="swim"), random.Random(1))
@@ -79,8 +81,10 @@ def test_nobody_is_accused_who_was_not_asked_again() -> None:
     (about_e,) = (decision for decision in asked if isinstance(decision, Probe) and decision.peer == "e")
     assert view.missed(about_e, 1.5, 0.5, refused=False) == []  # asked before the return
     assert [news.peer for news in view.view() if not news.alive] == []
-    # Who was met meanwhile has not heard of this death, so it is told now.
-    assert view.missed(about_e, 1.5, 1.0, refused=False) == [Tell(News("e", 0, alive=False))]
+    # Who was met meanwhile has not heard of this death, so it is told now, if anybody does answer.
+    assert view.missed(about_e, 1.5, 1.0, refused=False) == []
+    view.heard("c", 1.5, 1.4)
+    assert view.missed(about_e, 1.5, 1.0, refused=False) == [Tell(News("e", 0, alive=False, told_in=1))]
     assert [news.peer for news in view.view() if not news.alive] == ["e"]
     assert view.missed(about_e, 2.5, 2.0, refused=False) == []
 

@@ -150,6 +150,21 @@ def test_an_agent_that_sleeps_blames_itself_and_nobody_else(kind: str, seed: int
     assert world.views["n0"].suspects == ("n1",)
 
 
+@each_detector
+@given(seed=SEEDS, cut_for=st.floats(1, 12), reach=st.integers(1, 4))
+@settings(max_examples=150)
+def test_who_comes_back_from_a_cut_accuses_nobody(kind: str, seed: int, cut_for: float, reach: int) -> None:
+    """What it asked and said in the cut runs out and arrives after it: nobody but itself takes the living for dead."""
+    world = World(constants(kind), 8, seed, reach)
+    world.run_until(5)
+    healed_at_s = 5 + cut_for
+    world.cut_off["n0"] = healed_at_s
+    world.run_until(healed_at_s + 20)
+    wronged = [one for one in world.suspected if one[1] != "n0" and one[2].peer != "n0"]
+    assert wronged == []
+    assert set(world.suspects().values()) == {()}
+
+
 @given(seed=SEEDS)
 @settings(max_examples=5)
 def test_of_two_that_cannot_reach_each_other_swim_alone_makes_no_dead(seed: int) -> None:

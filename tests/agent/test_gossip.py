@@ -81,17 +81,24 @@ class Village:
             name: Membership(name, 0, [other for other in self.names if other != name], DetectorSettings(), order)
             for name in self.names
         }
+        for name, view in self.views.items():
+            view.heard(next(other for other in self.names if other != name), 0, 0)
         self.dead: list[str] = []
+        self.beats = 0
         self._post: deque[tuple[str, str, News]] = deque()
         self._order = order
 
     def carry_out(self, who: str, decisions: Iterable[Decision]) -> None:
-        """Send what ``who`` wants told: a ring with one chord is the mesh."""
+        """Send what ``who`` wants told, and ask whom it wants asked: a ring with one chord is the mesh."""
         size, place = len(self.names), self.names.index(who)
         links = [self.names[(place + step) % size] for step in (1, -1, size // 2)]
         for decision in decisions:
             if isinstance(decision, Tell):
                 self._post.extend((who, peer, decision.news) for peer in ([decision.peer] if decision.peer else links))
+            elif isinstance(decision, Probe) and decision.peer in self.dead:
+                self.carry_out(who, self.views[who].missed(decision, self.beats, self.beats, refused=False))
+            elif isinstance(decision, Probe):
+                self.carry_out(who, self.views[who].heard(decision.peer, self.beats, self.beats))
 
     def settle(self) -> None:
         """Deliver until nobody has anything left to say."""
@@ -101,6 +108,14 @@ class Village:
             if peer not in self.dead:
                 for _ in range(self._order.choice((1, 1, 2))):
                     self.carry_out(peer, self.views[peer].told([news], 0, sender))
+
+    def beat(self) -> None:
+        """Each living agent looks for one that it misses."""
+        self.beats += 1
+        for name in self.names:
+            if name not in self.dead:
+                self.carry_out(name, self.views[name].due_probes([], self.beats))
+        self.settle()
 
     def survivors_views(self) -> list[dict[str, bool]]:
         """Who is alive, as each survivor sees it."""
@@ -132,6 +147,8 @@ def test_survivors_agree_and_refutation_wins_over_accusation(
         known, _ = picture(village.views[witness])[victim]
         village.carry_out(witness, village.views[witness].missed(Probe(victim, "request", known), 0, 0, refused=False))
     village.settle()
+    for _ in village.names:
+        village.beat()
     truth = {name: name not in village.dead for name in village.names}
     assert village.survivors_views() == [truth] * len(living)
 

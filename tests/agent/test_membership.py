@@ -24,8 +24,11 @@ def detector(**wishes: object) -> DetectorSettings:
 
 
 def membership(peers: Sequence[str] = PEERS, **wishes: object) -> Membership:
-    """The view of ``a``."""
-    return Membership("a", 0, peers, detector(**wishes), random.Random(1))
+    """The view of ``a``, which the last of its peers has answered."""
+    view = Membership("a", 0, peers, detector(**wishes), random.Random(1))
+    for peer in peers[-1:]:
+        view.heard(peer, 0, 0)
+    return view
 
 
 def probed(decisions: Iterable[Decision]) -> list[str]:
@@ -173,6 +176,8 @@ class Detector(RuleBasedStateMachine):
         """Who has been asked for in this one beat."""
         self.stale: dict[str, None] = {}
         """Who has not stayed away from such a question yet."""
+        self.owing: dict[str, None] = {}
+        """Who has not answered the last probe."""
 
     peers = st.sampled_from(PEERS[:2])  # few, so that their histories get long
 
@@ -182,14 +187,16 @@ class Detector(RuleBasedStateMachine):
         known = picture(self.view)
         expected: list[Decision] = []
         if not self.view.is_alive(peer):
-            others = [name for name in self.view.suspects if name != peer and name not in self.looked]
+            missed = [name for name in PEERS if name != peer and (name in self.owing or not self.view.is_alive(name))]
+            others = [name for name in missed if name not in self.looked]
             self.looked |= dict.fromkeys([peer, *others])
-            self.stale |= dict.fromkeys([peer, *others])
+            self.stale |= dict.fromkeys([peer, *(name for name in others if not self.view.is_alive(name))])
             told = Tell(News(peer, known[peer][0], alive=False), peer)
             expected = [told, *(Probe(name, incarnation=known[name][0]) for name in others)]
         assert self.view.heard(peer, 0, 0) == expected
         self.streak[peer] = 0
         self.asked.pop(peer, None)
+        self.owing.pop(peer, None)
 
     @rule(peer=peers)
     def miss(self, peer: str) -> None:
@@ -197,6 +204,7 @@ class Detector(RuleBasedStateMachine):
         was_alive = self.view.is_alive(peer)
         confirmed = self.confirmed(peer)
         decisions = miss(self.view, peer)
+        self.owing[peer] = None
         self.streak[peer] += was_alive
         if not was_alive:
             assert decisions == confirmed
@@ -226,6 +234,8 @@ class Detector(RuleBasedStateMachine):
         was_alive, incarnation = self.view.is_alive(peer), picture(self.view)[peer][0]
         confirmed = self.confirmed(peer) if mechanism is not None else []
         decisions = miss(self.view, peer, mechanism or stale)
+        if mechanism is not None:
+            self.owing[peer] = None
         if mechanism is None or not was_alive:
             assert decisions == confirmed
             return
@@ -248,7 +258,7 @@ class Detector(RuleBasedStateMachine):
             expected = [Restore(peer, known + newer, "gossip", restarted=False)] if not was_alive else []
             assert decisions == [*expected, Tell(news)]
             self.streak[peer] = 0
-            for kept in (self.asked, self.looked, self.stale):
+            for kept in (self.asked, self.looked, self.stale, self.owing):
                 kept.pop(peer, None)
         elif newer >= 0 and not alive and was_alive:
             assert decisions == [Suspect(peer, known + newer, "gossip"), Tell(news)]

@@ -23,7 +23,8 @@ class World:
     """``n0`` … on a circle, each linked to the next ``reach`` on either side; probes are answered within ``delay_s``.
 
     A share ``loss`` of the probes is lost until ``storm_ends_s``; messages with news are late but never lost, and none
-    travel at all without ``gossip``. ``deaf`` pairs hear no answers of each other. Times count from 0.
+    travel at all without ``gossip``. ``deaf`` pairs hear no answers of each other. Who is ``cut_off`` until a time
+    gets no answers and gives none; news from it and to it arrive after that. Times count from 0.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class World:
         self.excused: list[tuple[float, str, Excuse]] = []
         self.starved: tuple[str, ...] = ()
         """Who is not awake: it hears nothing in time, and knows it."""
+        self.cut_off: dict[str, float] = {}
         self.worst_stretch = 1.0
         self._settings = settings
         self._order = Random(seed)
@@ -126,7 +128,12 @@ class World:
 
     def _reaches(self, name: str, peer: str) -> bool:
         lost = self.now < self._storm_ends_s and self._order.random() < self._loss
-        return not lost and peer not in self.dead and (name, peer) not in self._deaf
+        cut_s = self._cut_s(name, peer)
+        return not (lost or cut_s) and peer not in self.dead and (name, peer) not in self._deaf
+
+    def _cut_s(self, *names: str) -> float:
+        """For how long yet nothing passes between these."""
+        return max(0.0, *(self.cut_off.get(name, 0.0) - self.now for name in names))
 
     def _probe(self, name: str, probe: Probe) -> None:
         asked_at, timeout_s = self.now, self.views[name].timeout_s
@@ -143,7 +150,7 @@ class World:
 
         def silence() -> None:
             if name not in self.dead:
-                self._carry_out(name, self.views[name].missed(probe, self.now, self.now, refused=False))
+                self._carry_out(name, self.views[name].missed(probe, self.now, asked_at, refused=False))
 
         if self._reaches(name, probe.peer) and delay_s < timeout_s:
             self.at(asked_at + delay_s, answer)
@@ -168,7 +175,8 @@ class World:
         to = self.links[name] if tell.peer is None else (tell.peer,)
         for peer in to:
             if tell.peer is not None or self.views[name].is_alive(peer):
-                self.at(self.now + self._order.uniform(CALM_S, self._delay_s), self._hear(peer, tell.news, name))
+                delay_s = self._cut_s(name, peer) + self._order.uniform(CALM_S, self._delay_s)
+                self.at(self.now + delay_s, self._hear(peer, tell.news, name))
 
     def _hear(self, peer: str, news: News, sender: str) -> Callable[[], None]:
         def hear() -> None:
