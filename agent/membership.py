@@ -265,13 +265,12 @@ class Membership:
             match verdict:
                 case Declare():
                     decisions += self._suspect(verdict.peer, incarnation, verdict.mechanism)
-                    if not (proven or verdict.mechanism == "gossip" or self._has_witness(record, now)):
+                    if not (proven or self._has_witness(record, now)):
                         record.stale_from = now
                         decisions[-1] = Probe(verdict.peer, incarnation=incarnation)
                 case Accuse():
-                    decisions.append(Doubt(verdict.peer, incarnation, verdict.by))
-                    if verdict.by != self._me or self._has_witness(record, now):
-                        decisions.append(Tell(self._accusation(verdict.peer, alive=True, by=verdict.by)))
+                    doubted = self._accusation(verdict.peer, alive=True, by=verdict.by)
+                    decisions += [Doubt(verdict.peer, incarnation, verdict.by), Tell(doubted)]
                 case Clear():
                     decisions.append(Trust(verdict.peer, incarnation))
                 case Through() | Excuse():

@@ -89,6 +89,37 @@ def test_nobody_is_accused_who_was_not_asked_again() -> None:
     assert view.missed(about_e, 2.5, 2.0, refused=False) == []
 
 
+def test_what_was_said_before_a_refutation_counts_where_nobody_had_believed_the_accusation() -> None:
+    """Mail overtakes mail: c has refuted what never got here, and says nothing of this death a second time."""
+    view = Membership("a", 0, PEERS, DetectorSettings(), random.Random(1))
+    view.told([News("c", 1, alive=True)], 1, "c")
+    view.told([News("b", 0, alive=False)], 2, "c")
+    assert not view.is_alive("b")
+
+
+def test_who_was_accused_tells_again_whom_it_misses() -> None:
+    """Who held it for dead meanwhile has not believed it; but first it asks again."""
+    view = cut_off()
+    view.heard("b", 1.5, 1.5)
+    (probe,) = (one for one in view.due_probes([], 2) if isinstance(one, Probe))
+    view.told([News("a", 0, alive=False)], 2.1, "b")
+    assert view.missed(probe, 2.2, 2.0, refused=False) == []
+    view.told([News("a", 1, alive=False)], 2.3, "b")  # twice in a beat
+    assert view.missed(probe, 2.4, 2.2, refused=False) == []
+    assert view.missed(probe, 2.4, 2.3, refused=False) == [Tell(News(probe.peer, 0, alive=False, told_in=2))]
+
+
+def test_who_hears_somebody_again_asks_all_who_owe_an_answer() -> None:
+    """What it missed in the cut runs out after it, unless they answer first."""
+    view = Membership("a", 0, PEERS, DetectorSettings(), random.Random(1))
+    view.heard("b", 0, 0)
+    view.due_probes(PEERS[:3], 1)
+    view.missed(Probe("c"), 1.5, 1, refused=False)
+    assert view.heard("b", 1.0, 1) == []
+    assert probed(view.heard("b", 2.3, 2.3)) == ["c"]
+    assert probed(view.heard("b", 4.3, 4.3)) == []  # once a beat
+
+
 async def test_who_comes_back_leaves_what_was_settled_without_it(make_lab: MakeLab) -> None:
     """Cut off, it began all the tasks of the others; the others tell it at once what they have committed meanwhile."""
     tasks = {f"q{number}": number / 6 for number in range(36)}
