@@ -26,6 +26,8 @@ class Probe:
     confirm: Mechanism | None = None
     incarnation: int = 0
     """Whom it asks: silence of an earlier life says nothing about a later one."""
+    extra: bool = False
+    """Beyond the detector's own schedule, of one that is held for alive: an answer counts, silence does not."""
 
 
 @dataclass(frozen=True)

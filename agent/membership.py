@@ -109,7 +109,7 @@ class Membership:
         """This probe was ``refused``, or went unanswered; it may be one after other evidence (``confirm``)."""
         peer, confirm = probe.peer, probe.confirm
         record = self._records[peer]
-        if probe.incarnation != record.incarnation:
+        if probe.incarnation != record.incarnation or (probe.extra and record.alive):
             return []
         if confirm is not None:
             if not record.confirming:
@@ -216,7 +216,7 @@ class Membership:
         for peer in chosen:
             records[peer].looked = self._beats
             records[peer].stale_from = None if records[peer].alive else now
-        return [Probe(peer, incarnation=records[peer].incarnation) for peer in chosen]
+        return [Probe(peer, incarnation=records[peer].incarnation, extra=records[peer].alive) for peer in chosen]
 
     def _has_witness(self, record: Standing, now: float) -> bool:
         """Whether others answer while this one is silent; else that is kept to oneself, and it is asked again."""

@@ -116,8 +116,11 @@ def test_who_hears_somebody_again_asks_all_who_owe_an_answer() -> None:
     view.due_probes(PEERS[:3], 1)
     view.missed(Probe("c"), 1.5, 1, refused=False)
     assert view.heard("b", 1.0, 1) == []
-    assert probed(view.heard("b", 2.3, 2.3)) == ["c"]
-    assert probed(view.heard("b", 4.3, 4.3)) == []  # once a beat
+    (probe,) = view.heard("b", 2.3, 2.3)
+    assert probe == Probe("c", extra=True)
+    assert view.heard("b", 4.3, 4.3) == []  # once a beat
+    assert view.missed(probe, 2.8, 2.3, refused=False) == []  # beyond the schedule, so it is no second miss
+    assert view.is_alive("c")
 
 
 async def test_who_comes_back_leaves_what_was_settled_without_it(make_lab: MakeLab) -> None:

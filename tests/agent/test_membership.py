@@ -192,7 +192,7 @@ class Detector(RuleBasedStateMachine):
             self.looked |= dict.fromkeys([peer, *others])
             self.stale |= dict.fromkeys([peer, *(name for name in others if not self.view.is_alive(name))])
             told = Tell(News(peer, known[peer][0], alive=False), peer)
-            expected = [told, *(Probe(name, incarnation=known[name][0]) for name in others)]
+            expected = [told, *(Probe(name, None, *known[name]) for name in others)]
         assert self.view.heard(peer, 0, 0) == expected
         self.streak[peer] = 0
         self.asked.pop(peer, None)
