@@ -125,12 +125,15 @@ class Agreement:
         finally:
             del self._polls[task]
 
-    def _is_uneasy(self, task: str) -> bool:
+    def is_disturbed(self) -> bool:
+        """Whether there was such a sign lately."""
         standstill_s = _STANDSTILL_SHARE * self._settings.detector.timeout_s
         if self._lag.worst_s(float("-inf")) >= standstill_s:
             self.disturbed()
-        first = next(iter(self._electors(task)), None)
-        return first != self._me or self._clock.now() < self._uneasy_until
+        return self._clock.now() < self._uneasy_until
+
+    def _is_uneasy(self, task: str) -> bool:
+        return self.is_disturbed() or next(iter(self._electors(task)), None) != self._me
 
     def _electors(self, task: str) -> tuple[str, ...]:
         """Those of the first on its list who can have promised it, and are not dead beyond doubt.

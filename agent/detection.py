@@ -100,8 +100,12 @@ class Detector(ABC):
         """A routine probe of ``peer`` was refused, or not answered in time."""
 
     def unconfirmed(self, peer: str, mechanism: Mechanism, now: float, *, refused: bool) -> list[Verdict]:
-        """So was the one probe after other evidence against ``peer``."""
-        return [Declare(peer, mechanism)]
+        """So was the one probe after other evidence against ``peer``.
+
+        Who is slow fails a request, and does not answer the probe after it: both are one silence, and count for nothing
+        but the routine probes' silence. Who is slow does not end a connection.
+        """
+        return [Declare(peer, mechanism)] if refused or mechanism != "request" else []
 
     def excused(self, peer: str) -> None:
         """A probe of ``peer`` told nothing, because this agent was not awake to hear its answer."""

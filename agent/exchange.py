@@ -3,75 +3,32 @@
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
-from pydantic import JsonValue
-
+from agent.errand import Errand, JsonObject, OutOfReachError, Step, StepFailedError, UnansweredError
 from agent.journal import Journal
 from agent.mesh import Link, MeshNetwork
+from agent.patience import Patience
 from agent.retries import RETRIES_PER_S, RETRIES_PER_SUCCESS, Backoff, RetryBudget
 from agent.roles import Roles
 from agent.settings import AgentSettings
 from protocols.clock import Clock
-from protocols.errors import FailstormError, ProtocolError
+from protocols.errors import ProtocolError
 from protocols.message import Cause, Message, Traffic
 
-JsonObject = dict[str, JsonValue]
-ExecuteLocally = Callable[["Step", str], Awaitable[JsonObject]]
+ExecuteLocally = Callable[[Step, str], Awaitable[JsonObject]]
+Prolong = Callable[[], Awaitable[float | None]]
+"""Asked when a step's time is up: until which monotonic second it is wanted now, if it still is."""
 
 _FIRST_BACKOFF_S = 0.05
 _LONGEST_BACKOFF_S = 0.5
+_MORE_TIME_MAY_HELP = ("nobody_left", "no_budget", "unavailable", "too_late")
 
 
-class StepFailedError(FailstormError):
-    """A step could not be done by anybody in time; ``reason`` is one word for the journal."""
-
-    def __init__(self, step: str, reason: str) -> None:
-        super().__init__(f"expected {step} to be done, got: {reason}")
-        self.reason = reason
-
-
-class UnansweredError(FailstormError):
-    """One attempt came to nothing."""
-
-
-class OutOfReachError(FailstormError):
-    """A fragment that the step needs has no holder in reach of whoever tried."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One piece of work of a task; ``step_id`` stays the same however often it is tried."""
-
-    task_id: str
-    step_id: str
-    tool: str
-    input: JsonObject
-    give_up_at: float
-    """Monotonic second after which nobody wants the result any more."""
-    candidates: Callable[[], Sequence[str]]
-    """Who can do it now, asked again before each attempt."""
-    cause: Cause | None = None
-    """What it repairs, while it is done here: messages that it calls for carry it on."""
-
-
-@dataclass
-class Errand:
-    """One step under way: its message keeps its id over all attempts, so late answers still count."""
-
-    step: Step
-    request_id: str
-    cause: Cause | None
-    result: asyncio.Future[JsonObject]
-    backoff: Backoff
-    peer: str | None = None
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    attempts: int = 0
-    passed_over: list[str] = field(default_factory=list)
-    rejected_by: list[str] = field(default_factory=list)
-    rejection: str = ""
+async def _no_longer() -> None:
+    """Nobody wants the step any more."""
 
 
 class Exchange:
@@ -100,18 +57,22 @@ class Exchange:
         self.budget = RetryBudget(RETRIES_PER_SUCCESS, RETRIES_PER_S, enforced=settings.recovery.retry_budget)
         """Pays for whatever this agent tries again."""
         self._rng = random.Random(f"{settings.seed}|{settings.node_id}|retries")  # noqa: S311 - a jitter, not a secret
-        self._attempt_timeout_s = max(1.0, settings.task_deadline_s / 2)
+        self._patience = Patience(max(1.0, settings.task_deadline_s / 2))
         # How long a failed send waits for the failure detector to say whether the peer is dead.
         self._verdict_s = settings.detector.timeout_s + 0.1
         mesh.on("result", self._on_result)
 
     async def ask(
-        self, step: Step, cause: Cause | None = None, done_by: Callable[[str], None] = lambda _peer: None
+        self,
+        step: Step,
+        cause: Cause | None = None,
+        done_by: Callable[[str], None] = lambda _peer: None,
+        prolong: Prolong = _no_longer,
     ) -> JsonObject:
         """The output of ``step``, done by the best candidate that lives to finish it; raises StepFailedError.
 
         ``cause`` marks its messages, until one is acknowledged, as a repair (of a task whose owner died). ``done_by``
-        is told who did it.
+        is told who did it. However often ``prolong`` gives it more time, it stays one request: who works on it goes on.
         """
         future: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
         backoff = Backoff(_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S, self._rng)
@@ -119,27 +80,38 @@ class Exchange:
         self._open[errand.request_id] = errand
         try:
             while True:
-                peer = self._choose(errand)
-                if peer is None:
-                    await self._back_off(errand, "nobody_left")
-                    errand.passed_over.clear()
-                    continue
-                if errand.attempts and not self.budget.spend(self._clock.now()):
-                    await self._back_off(errand, "no_budget")
-                    continue
                 try:
-                    output = await self._attempt(errand, peer)
-                except UnansweredError:
-                    if not self._settings.recovery.republish:
-                        raise StepFailedError(step.step_id, "peer_lost") from None
-                except OutOfReachError as error:
-                    await self._until_within_reach(errand, str(error))
+                    peer, output = await self._pursue(errand)
+                except StepFailedError as error:
+                    more = await prolong() if error.reason in _MORE_TIME_MAY_HELP else None
+                    if more is None:
+                        raise
+                    errand.step = replace(errand.step, give_up_at=more)
                 else:
                     self.budget.earn()
                     done_by(peer)
                     return output
         finally:
             del self._open[errand.request_id]
+
+    async def _pursue(self, errand: Errand) -> tuple[str, JsonObject]:
+        """Who did it, and its output; raises StepFailedError."""
+        while True:
+            peer = self._choose(errand)
+            if peer is None:
+                await self._back_off(errand, "nobody_left")
+                errand.passed_over.clear()
+                continue
+            if errand.attempts and not self.budget.spend(self._clock.now()):
+                await self._back_off(errand, "no_budget")
+                continue
+            try:
+                return peer, await self._attempt(errand, peer)
+            except UnansweredError:
+                if not self._settings.recovery.republish:
+                    raise StepFailedError(errand.step.step_id, "peer_lost") from None
+            except OutOfReachError as error:
+                await self._until_within_reach(errand, str(error))
 
     def peer_lost(self, victim: str) -> None:
         """``victim`` is suspected: whatever it was asked to do has to be asked of another."""
@@ -175,6 +147,7 @@ class Exchange:
         errand.peer = peer
         errand.lost.clear()
         errand.attempts += 1
+        errand.asked_at[peer] = self._clock.now()
         if self._clock.now() >= errand.step.give_up_at:
             raise StepFailedError(errand.step.step_id, "too_late")
         if peer == self._settings.node_id:
@@ -193,7 +166,9 @@ class Exchange:
             # Bounded by the timeouts of connect and acknowledgement; a suspicion ends it earlier.
             await self._wait({publish, *ended}, errand, math.inf)
             delivered = publish.done() and _succeeded(publish)
-            await self._wait(ended, errand, self._attempt_timeout_s if delivered else self._verdict_s)
+            tool, timeouts = errand.step.tool, errand.timeouts
+            await self._wait(ended, errand, self._patience.attempt_s(tool, timeouts) if delivered else self._verdict_s)
+            errand.timeouts += delivered and not any(end.done() for end in ended)
             if errand.result.done():
                 # An answer may overtake its receipt, and the receipt of a repair is evidence.
                 await self._wait({publish, lost}, errand, self._verdict_s)
@@ -230,7 +205,13 @@ class Exchange:
             recipient=peer,
             traffic=Traffic.RETRY if again else Traffic.TASK,
             cause=cause,
-            body={"task": step.task_id, "step": step.step_id, "tool": step.tool, "input": step.input},
+            body={
+                "task": step.task_id,
+                "step": step.step_id,
+                "tool": step.tool,
+                "input": step.input,
+                "patience_s": round(max(0.0, step.give_up_at - self._clock.now()), 3),
+            },
         )
         link: Link = "warm" if peer in self._mesh.links else "new"
         self._journal_request(errand, peer, link, cause)
@@ -271,6 +252,8 @@ class Exchange:
     async def _on_result(self, message: Message) -> None:
         errand = self._open.get(message.in_reply_to or "")
         if errand is not None and not errand.result.done():
+            if message.body.get("ok") is True and message.sender in errand.asked_at:
+                self._patience.answered(errand.step.tool, self._clock.now() - errand.asked_at[message.sender])
             errand.result.set_result(message.body)
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from agent.exchange import Exchange, JsonObject, Step, StepFailedError
+from agent.errand import JsonObject, Step, StepFailedError
+from agent.exchange import Exchange
 from agent.fragments import Fragment, FragmentStore, FragmentUnavailableError, shard_of
 from agent.models.reasoner import Reasoner
 from agent.roles import LOOKUP, Roles
@@ -120,7 +121,8 @@ class Shelves:
             step_id=f"{for_step.step_id}/{LOOKUP}/{name}",
             tool=LOOKUP,
             input=request,
-            give_up_at=for_step.give_up_at,
+            # Whoever wants the step can wait for a holder at no cost; here its other fragments wait with it.
+            give_up_at=min(for_step.give_up_at, self._clock.now() + 2 * self._patience_s),
             candidates=lambda: self._holders(shard),
         )
         if not step.candidates():

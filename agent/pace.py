@@ -1,9 +1,8 @@
 """The interval between beats that follows the network: quick while answers are, slow when they are late or lost."""
 
+from agent.roundtrip import RoundTrip
 from agent.settings import DetectorSettings
 
-_GAIN = 1 / 8
-"""Of a new round trip in the smoothed one; the gain of its variation is twice that (Jacobson 1988, RFC 6298)."""
 _LOSS_GAIN = 1 / 16
 
 
@@ -18,8 +17,7 @@ class Pace:
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
         self._unanswered: dict[str, int] = {}
-        self._mean_s: float | None = None
-        self._deviation_s = 0.0
+        self._answers = RoundTrip()
         self._loss = 0.0
 
     @property
@@ -28,7 +26,7 @@ class Pace:
         adaptive = self._settings.adaptive
         if not adaptive.enabled:
             return self._settings.interval_s
-        late = ((self._mean_s or 0.0) + 4 * self._deviation_s) / self._settings.timeout_s
+        late = self._answers.bound_s / self._settings.timeout_s
         share = min(1.0, max(late, self._loss))
         return adaptive.min_interval_s + share * (adaptive.max_interval_s - adaptive.min_interval_s)
 
@@ -36,11 +34,7 @@ class Pace:
         """A probe of ``peer`` was answered after this time."""
         for lost in [1.0] * self._unanswered.pop(peer, 0) + [0.0]:
             self._loss += _LOSS_GAIN * (lost - self._loss)
-        if self._mean_s is None:
-            self._mean_s, self._deviation_s = taken_s, taken_s / 2
-            return
-        self._deviation_s += 2 * _GAIN * (abs(taken_s - self._mean_s) - self._deviation_s)
-        self._mean_s += _GAIN * (taken_s - self._mean_s)
+        self._answers.took(taken_s)
 
     def missed(self, peer: str) -> None:
         """A probe of ``peer`` was not answered."""

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from pydantic import JsonValue
 
 from agent.agreement import Agreement
 from agent.deaths import Deaths
-from agent.exchange import Exchange, JsonObject, Step, StepFailedError
+from agent.errand import PATIENCE_IN_DEADLINES, JsonObject, Step, StepFailedError
+from agent.exchange import Exchange
 from agent.heartbeat import Spawn
 from agent.journal import Journal
 from agent.mesh import MeshNetwork
@@ -23,8 +23,6 @@ from protocols.clock import Clock
 from protocols.message import Cause
 
 _LATER_S = 1e-6
-PATIENCE_IN_DEADLINES = 3
-"""A late answer earns nothing, but it is not a lost task; after three deadlines nobody waits any more."""
 
 
 class TaskOwner:
@@ -178,31 +176,29 @@ class TaskOwner:
                 candidates=partial(self._roles.holders, name),
             )
             workers: list[str] = []
-            output = await self._ask(step, cause, workers)
+            output = await self._exchange.ask(step, cause, workers.append, self._prolong)
             state = tool.advance(state, output)
             self._note(question.task_id, step=name, by=workers[-1], **trail_of(output))
         return state
 
-    async def _ask(self, step: Step, cause: Cause | None, workers: list[str]) -> JsonObject:
-        """Have the step done; while anybody is silent, and so may come back, for as long as it takes."""
-        while True:
-            began = self._clock.now()
-            try:
-                return await self._exchange.ask(step, cause, workers.append)
-            except StepFailedError:
-                if not self._settings.recovery.republish or not await self._may_return(began):
-                    raise
-                step = replace(step, give_up_at=self._clock.now() + self._settings.task_deadline_s)
+    async def _prolong(self) -> float | None:
+        """Until when a step is wanted, now that its time is up.
 
-    async def _may_return(self, since: float) -> bool:
-        """Whether somebody has come back since then, or may yet; or has lately, and does not see everybody yet."""
-        alive = self._roles.alive()
-        missing = [member.node_id for member in self._settings.roster if member.node_id not in alive]
-        if not await self._deaths.are_proven(missing):
-            return True
+        For as long as it takes while anybody is silent, or this agent itself was: it blames itself first, and not whom
+        it has asked.
+        """
+        deadline_s = self._settings.task_deadline_s
         # Whom one that was cut off does not find back at once it finds back one a beat; it does its part after that.
         finding_back_s = len(self._settings.roster) * self._settings.detector.longest_interval_s
-        return self._returned_at >= since - finding_back_s
+        is_back = self._returned_at >= self._clock.now() - finding_back_s - deadline_s
+        wanted = is_back or self._agreement.is_disturbed() or await self._may_return()
+        return self._clock.now() + deadline_s if wanted else None
+
+    async def _may_return(self) -> bool:
+        """Whether somebody is missing who is not dead beyond doubt."""
+        alive = self._roles.alive()
+        missing = [member.node_id for member in self._settings.roster if member.node_id not in alive]
+        return not await self._deaths.are_proven(missing)
 
     def _note(self, task: str, **told: JsonValue) -> None:
         """Keep what is known of a task from now on, for a person to read; ``at_s`` are seconds after t0."""

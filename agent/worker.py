@@ -1,10 +1,14 @@
 """Does steps for others and for itself: one tool, a bounded number at a time, each request once."""
 
 import asyncio
+import math
 import random
 from collections import OrderedDict
 
-from agent.exchange import Exchange, JsonObject, Step
+from pydantic import JsonValue
+
+from agent.errand import PATIENCE_IN_DEADLINES, JsonObject, Step
+from agent.exchange import Exchange
 from agent.fragments import FragmentUnavailableError
 from agent.heartbeat import Spawn
 from agent.journal import Journal
@@ -63,6 +67,8 @@ class Worker:
         if step.tool == LOOKUP:
             return self._look_up_here(step, request_id)
         async with self._slots:
+            if self._clock.now() >= step.give_up_at:  # it waited too long for its turn: nobody wants it any more
+                return {"ok": False, "error": "late"}
             self._journal.append("step_start", task=step.task_id, step=step.step_id, req=request_id, tool=step.tool)
             await self._clock.sleep(self._service_time_s(step.step_id))
         result = await self._run_tool(step)  # without a slot: it may wait for the lookups
@@ -109,17 +115,24 @@ class Worker:
         body = message.body
         task, step_id, tool, payload = (body.get(key) for key in ("task", "step", "tool", "input"))
         if isinstance(task, str) and isinstance(step_id, str) and isinstance(tool, str) and isinstance(payload, dict):
-            give_up_at = self._clock.now() + self._settings.task_deadline_s
-            step = Step(task, step_id, tool, payload, give_up_at, tuple)
+            step = Step(task, step_id, tool, payload, self._give_up_at(body.get("patience_s")), tuple)
             result = await self.execute(step, message.message_id)
         else:
             result = {"ok": False, "error": "rejected", "detail": "expected task, step, tool and input"}
-        if result.get("error") in ("refused", "unavailable", "model"):
-            # Views may agree in a moment, a holder may come back; the next attempt under this id is a fresh one.
+        if result.get("error") in ("refused", "unavailable", "model", "late"):
+            # Views may agree in a moment, a holder may come back, it may be wanted for longer: the next attempt under
+            # this id is a fresh one.
             self._results.pop(message.message_id, None)
         elif message.message_id in self._results:
             self._results[message.message_id] = result
         await self._answer(message, result)
+
+    def _give_up_at(self, patience_s: JsonValue) -> float:
+        """For so long the sender wants it, as far as it says so; clocks need not agree on anything but the rate."""
+        deadline_s = self._settings.task_deadline_s
+        if not isinstance(patience_s, int | float) or not math.isfinite(patience_s):
+            patience_s = deadline_s
+        return self._clock.now() + min(max(patience_s, 0.0), PATIENCE_IN_DEADLINES * deadline_s)
 
     async def _answer(self, request: Message, result: JsonObject) -> None:
         reply = self._mesh.message(request.sender, "result", Traffic.TASK, result, in_reply_to=request.message_id)

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from agent.errand import PATIENCE_IN_DEADLINES
 from agent.retries import MOST_TOKENS, RETRIES_PER_S, RETRIES_PER_SUCCESS
-from agent.tasks import PATIENCE_IN_DEADLINES
 from benchmarks.results import Measured
 from orchestrator.evidence import Evidence
 from orchestrator.metrics.definition import quantile, to_ms

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.decisions import News
-from agent.exchange import JsonObject, Step
+from agent.errand import JsonObject, Step
 from protocols.message import Cause, Message
 from tests.agent.lab import Lab
 from tests.agent.memory_net import MemoryAdapter

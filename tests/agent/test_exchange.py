@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agent.exchange import JsonObject, Step, StepFailedError
+from agent.errand import JsonObject, Step, StepFailedError
 from protocols.message import Traffic
 from tests.agent.asking import OK, REFUSED, REJECTED, UNAVAILABLE, MakeLab, stage
 
@@ -17,7 +17,8 @@ async def test_a_step_is_asked_once_and_its_output_returned(make_lab: MakeLab) -
         await s.answer(request, OK)
         assert await asked == OK["output"]
         assert (request.traffic, request.cause) == (Traffic.TASK, None)
-        assert request.body == {"task": "q", "step": "q/search", "tool": "search", "input": {"question": "?"}}
+        step = {"task": "q", "step": "q/search", "tool": "search", "input": {"question": "?"}}
+        assert request.body == {**step, "patience_s": 5.0}
         (line,) = s.requests()
         assert (line["req"], line["peer"], line["attempt"], line["link"]) == (
             request.message_id,

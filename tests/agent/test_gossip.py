@@ -88,13 +88,17 @@ class Village:
         self._post: deque[tuple[str, str, News]] = deque()
         self._order = order
 
-    def carry_out(self, who: str, decisions: Iterable[Decision]) -> None:
-        """Send what ``who`` wants told, and ask whom it wants asked: a ring with one chord is the mesh."""
+    def links(self, who: str) -> list[str]:
+        """A ring with one chord is the mesh."""
         size, place = len(self.names), self.names.index(who)
-        links = [self.names[(place + step) % size] for step in (1, -1, size // 2)]
+        return [self.names[(place + step) % size] for step in (1, -1, size // 2)]
+
+    def carry_out(self, who: str, decisions: Iterable[Decision]) -> None:
+        """Send what ``who`` wants told, and ask whom it wants asked."""
         for decision in decisions:
             if isinstance(decision, Tell):
-                self._post.extend((who, peer, decision.news) for peer in ([decision.peer] if decision.peer else links))
+                to = [decision.peer] if decision.peer else self.links(who)
+                self._post.extend((who, peer, decision.news) for peer in to)
             elif isinstance(decision, Probe) and decision.peer in self.dead:
                 self.carry_out(who, self.views[who].missed(decision, self.beats, self.beats, refused=False))
             elif isinstance(decision, Probe):
@@ -110,11 +114,11 @@ class Village:
                     self.carry_out(peer, self.views[peer].told([news], 0, sender))
 
     def beat(self) -> None:
-        """Each living agent looks for one that it misses."""
+        """Each living agent asks its links, and looks for one that it misses."""
         self.beats += 1
         for name in self.names:
             if name not in self.dead:
-                self.carry_out(name, self.views[name].due_probes([], self.beats))
+                self.carry_out(name, self.views[name].due_probes(self.links(name), self.beats))
         self.settle()
 
     def survivors_views(self) -> list[dict[str, bool]]:
@@ -134,18 +138,16 @@ def test_survivors_agree_and_refutation_wins_over_accusation(
     for _ in range(accusations):
         accuser, accused = data.draw(st.sampled_from(living)), data.draw(st.sampled_from(living))
         if accuser != accused:
-            village.views[accuser].doubted(accused, "request")
+            village.views[accuser].doubted(accused, "tcp")
             known, _ = picture(village.views[accuser])[accused]
-            village.carry_out(
-                accuser, village.views[accuser].missed(Probe(accused, "request", known), 0, 0, refused=False)
-            )
+            village.carry_out(accuser, village.views[accuser].missed(Probe(accused, "tcp", known), 0, 0, refused=False))
         if data.draw(st.booleans()):
             village.settle()
     for victim in village.dead:
         witness = living[0]
-        village.views[witness].doubted(victim, "request")
+        village.views[witness].doubted(victim, "tcp")
         known, _ = picture(village.views[witness])[victim]
-        village.carry_out(witness, village.views[witness].missed(Probe(victim, "request", known), 0, 0, refused=False))
+        village.carry_out(witness, village.views[witness].missed(Probe(victim, "tcp", known), 0, 0, refused=False))
     village.settle()
     for _ in village.names:
         village.beat()

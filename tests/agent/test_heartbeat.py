@@ -122,15 +122,15 @@ async def test_a_starved_observer_blames_itself_first(make_lab: MakeLab) -> None
     async with make_lab(detector={"misses": 1}) as lab:
         a = lab.observer()
         lab.network.freeze(B)
-        a.heartbeat.doubt(B, "request")
+        a.heartbeat.doubt(B, "tcp")
         await asyncio.sleep(0.4)
         a.node._lag._recent.append((lab.clock.now(), 0.2))
         await asyncio.sleep(0.2)
         assert a.changes() == []
         assert [(event["peer"], event["lag_ms"]) for event in a.events("excused")] == [(B, 200.0)]
-        a.heartbeat.doubt(B, "request")
+        a.heartbeat.doubt(B, "tcp")
         await asyncio.sleep(1)
-        assert a.changes() == [("suspect", B, 0, "request")]
+        assert a.changes() == [("suspect", B, 0, "tcp")]
         lab.network.kill("agent_3")
         a.node._lag._recent.append((lab.clock.now(), 0.2))
         a.heartbeat.doubt("agent_3", "request")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from agent.decisions import News
-from agent.exchange import Step
+from agent.errand import Step
 from agent.library import StepLibrary
 from agent.tools.contract import Library
 from agent.tools.retrieval import ShardIndex

@@ -229,7 +229,7 @@ class Detector(RuleBasedStateMachine):
 
     @rule(peer=peers, stale=st.sampled_from(["request", "tcp", "watch"]))
     def fail_confirmation(self, peer: str, stale: Mechanism) -> None:
-        """A failed confirmation makes a suspicion that names its evidence; one that life has overtaken makes none."""
+        """A silent confirmation makes a suspicion with its evidence; not after a request, nor a sign of life."""
         mechanism = self.asked.pop(peer, None)
         was_alive, incarnation = self.view.is_alive(peer), picture(self.view)[peer][0]
         confirmed = self.confirmed(peer) if mechanism is not None else []
@@ -238,6 +238,9 @@ class Detector(RuleBasedStateMachine):
             self.owing[peer] = None
         if mechanism is None or not was_alive:
             assert decisions == confirmed
+            return
+        if mechanism == "request":
+            assert decisions == []
             return
         assert decisions == [Suspect(peer, incarnation, mechanism), Tell(News(peer, incarnation, alive=False))]
         self.streak[peer] += 1
@@ -303,8 +306,26 @@ def test_the_other_modes_confirm_before_they_suspect(mode: str) -> None:
     assert view.doubted("b", "request") == [Probe("b", "request")]
     assert view.is_alive("b")
     assert view.heard("b", 0, 0) == []
-    assert view.doubted("b", "request") == [Probe("b", "request")]
-    assert miss(view, "b", "request")[0] == Suspect("b", 0, "request")
+    assert view.doubted("b", "tcp") == [Probe("b", "tcp")]
+    assert miss(view, "b", "tcp")[0] == Suspect("b", 0, "tcp")
+
+
+@pytest.mark.parametrize("kind", ["fixed", "phi"])
+def test_a_failed_request_and_the_silence_after_it_are_one_silence(kind: str) -> None:
+    """Who is slow lives: it takes a refusal, or as many unanswered routine probes as without the request."""
+    view = membership(kind=kind, mode="common", misses=2)
+    for _ in range(3):
+        (probe,) = view.doubted("b", "request")
+        assert isinstance(probe, Probe)
+        assert view.missed(probe, 0, 0, refused=False) == []
+    assert view.is_alive("b")
+    (probe,) = view.doubted("b", "request")
+    assert isinstance(probe, Probe)
+    assert view.missed(probe, 0, 0, refused=True)[0] == Suspect("b", 0, "request")
+    fresh = membership(mode="common", misses=2)
+    fresh.doubted("b", "request")
+    assert [miss(fresh, "b", "request"), miss(fresh, "b")] == [[], []]
+    assert miss(fresh, "b")[0] == Suspect("b", 0, "probe")
 
 
 def test_strangers_are_not_alive_and_no_evidence_counts_for_or_against_them() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.exchange import JsonObject, StepFailedError
+from agent.errand import JsonObject, StepFailedError
 from agent.models.contract import ModelFailedError
 from agent.models.reasoner import Reasoner
 from agent.settings import ModelSettings

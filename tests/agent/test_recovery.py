@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.decisions import News
-from agent.exchange import Step, StepFailedError
+from agent.errand import Step, StepFailedError
 from agent.links import replacements
 from agent.membership import RESTART_STEP
 from tests.agent.lab import Lab, Topology, neighbours

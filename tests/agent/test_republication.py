@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agent.exchange import JsonObject, Step, StepFailedError
+from agent.errand import JsonObject, Step, StepFailedError
 from protocols.message import Cause, Traffic
 from tests.agent.asking import OK, PATIENCE_S, REFUSED, VERDICT_S, MakeLab, stage
 from tests.agent.lab import FRAGMENTS, QUESTION

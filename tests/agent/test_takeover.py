@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from agent.decisions import News
+from agent.errand import PATIENCE_IN_DEADLINES
 from agent.membership import RESTART_STEP
-from agent.tasks import PATIENCE_IN_DEADLINES
 from protocols.message import Traffic
 from tests.agent.owning import DEADLINE_S, UNNOTICED_S, MakeLab, all_events, owned, running, start, started, suspect
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from agent.decisions import News
-from agent.exchange import Step
+from agent.errand import Step
 from agent.fragments import FragmentUnavailableError
 from protocols.message import Message
 from tests.agent.lab import FRAGMENTS, QUESTION, Lab
@@ -259,8 +259,11 @@ async def test_a_fragment_without_a_live_holder_is_unavailable_at_once(make_lab:
         assert lab.clock.now() == before
 
 
-async def test_holders_that_cannot_be_reached_in_time_make_a_fragment_unavailable(make_lab: MakeLab) -> None:
-    """Frozen, not yet suspected: the lookup ends when its step does."""
+@pytest.mark.parametrize(("patience_s", "ends_s"), [(1.0, 1.0), (6.0, 2.0)])
+async def test_holders_that_cannot_be_reached_in_time_make_a_fragment_unavailable(
+    make_lab: MakeLab, patience_s: float, ends_s: float
+) -> None:
+    """Frozen, not yet suspected: the lookup ends when its step does, or after a deadline if that is sooner."""
     async with make_lab(agent_count=6, detector={"mode": "probe"}) as lab:
         agents = lab.all_agents()
         lab.store(*agents)
@@ -271,8 +274,8 @@ async def test_holders_that_cannot_be_reached_in_time_make_a_fragment_unavailabl
                 lab.network.freeze(agent.settings.node_id)
         before = lab.clock.now()
         with pytest.raises(FragmentUnavailableError):
-            await asker.worker.shelves.fetch(title, for_step(lab))
-        assert lab.clock.now() - before <= 1.01
+            await asker.worker.shelves.fetch(title, for_step(lab, patience_s))
+        assert ends_s - 0.5 < lab.clock.now() - before <= ends_s + 0.01
 
 
 async def test_a_lookup_before_the_broadcast_is_unavailable(make_lab: MakeLab) -> None:
