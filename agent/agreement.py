@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from agent.deaths import Deaths
 from agent.heartbeat import Spawn
 from agent.mesh import MeshNetwork
+from agent.ranking import elector_count
 from agent.roles import Roles
 from agent.settings import AgentSettings
 from agent.vitals import LoopLag
@@ -86,8 +87,8 @@ class Agreement:
 
     @property
     def elector_count(self) -> int:
-        """2r-1, r being the replication: of so many any two majorities of r have one in common."""
-        return 2 * self._settings.replication - 1
+        """Of each task, r being the replication."""
+        return elector_count(self._settings.replication)
 
     def disturbed(self) -> None:
         """A sign that others may hold this agent for dead: an unanswered question, a standstill, an accusation."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from agent.journal import Journal
-from agent.ranking import rank
+from agent.ranking import owners, rank
 from agent.settings import AgentSettings
 
 LOOKUP = "lookup"
@@ -53,7 +53,7 @@ class Roles:
 
     def owners(self, task: str) -> tuple[str, ...]:
         """The preference list of a task's owners, over the whole roster."""
-        return rank(f"{self._seed}|owner|{task}", self._roster)
+        return owners(self._seed, task, self._roster)
 
     def order(self, step: str, candidates: Sequence[str], links: Sequence[str]) -> list[str]:
         """Candidates by preference: this agent itself, then warm links, then the rest; seeded by the step within each.

@@ -6,15 +6,16 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
+from agent.ranking import elector_count, owners
 from benchmarks.results import Measured
 from orchestrator.compare.plan import Runtime
 from orchestrator.events.agents import Alive, LoopLag, Suspect
-from orchestrator.events.conductor import HealDone
+from orchestrator.events.conductor import Death, HealDone, Placement
 from orchestrator.evidence import Evidence
 
 COLUMNS = (
     "scenario", "protocol", "verdict", "recovery, ms", "steady, ms", "success drop", "tasks lost", "committed twice",
-    "steps done again", "connected at worst", "at the end", "healed but missed", "own bounds",
+    "nobody left who knew", "steps done again", "connected at worst", "at the end", "healed but missed", "own bounds",
 )  # fmt: skip
 
 
@@ -32,6 +33,8 @@ class Outcome(Measured):
     success_rate_drop: float | None = None
     lost_tasks: int | None = None
     duplicate_effects: int | None = None
+    unremembered: int | None = None
+    """So many of them were committed again when all who had been told of it were dead."""
     redundant: float | None = None
     connectivity_min: float | None = None
     connectivity_end: float | None = None
@@ -69,6 +72,7 @@ def read(scenario: str, protocol: str, evidence: Evidence | None, content: Mappi
         starved=content["starved"],
         connectivity_min=connectivity.get("min"),
         connectivity_end=connectivity.get("end"),
+        unremembered=len(list(unremembered(evidence))),
         missed_at_end=list(missed_at_end(evidence)),
         expected={f"{name} {bound['bound']}": bound["met"] for name, bound in content["expect"].items()},
         **{name: content[name] for name in (
@@ -94,11 +98,28 @@ def missed_at_end(evidence: Evidence) -> Iterator[str]:
             yield f"{peer} by {node}"
 
 
+def unremembered(evidence: Evidence) -> Iterator[str]:
+    """Every task that was committed again after its first owner and all its electors had been killed.
+
+    Nobody alive could know of it then (docs/adr/0007): like a shard whose holders all died at one time, it is more than
+    ``replication`` guards against.
+    """
+    (placement,) = evidence.rows(Placement)
+    died_at = {row.victim: row.t for row in evidence.rows(Death)}
+    for task in evidence.tasks:
+        if len(task.commits) > 1:
+            first, again, *_ = sorted(task.commits, key=lambda commit: commit.t)
+            electors = owners(evidence.run.seed, task.task, [agent.node_id for agent in evidence.agents])
+            told = (first.node, *electors[: elector_count(len(placement.holders[0]))])
+            if all(died_at.get(name, again.t) < again.t for name in told):
+                yield task.task
+
+
 def cells(run: Outcome) -> tuple[str, ...]:
     """One row of the table."""
     numbers = (
         run.recovery_ms, run.steady_state_ms, run.success_rate_drop, run.lost_tasks, run.duplicate_effects,
-        run.redundant, run.connectivity_min, run.connectivity_end,
+        run.unremembered, run.redundant, run.connectivity_min, run.connectivity_end,
     )  # fmt: skip
     status = f"{run.status}, starved" if run.starved else run.status
     missed = "-" if run.connectivity_end is None else f"{len(run.missed_at_end)}"
@@ -128,8 +149,8 @@ def _wrongs(run: Outcome) -> Iterator[str]:
         return
     if run.lost_tasks:
         yield f"{run.lost_tasks} tasks lost"
-    if run.duplicate_effects:
-        yield f"{run.duplicate_effects} tasks committed twice"
+    if (again := (run.duplicate_effects or 0) - (run.unremembered or 0)) > 0:
+        yield f"{again} tasks committed twice"
     if run.connectivity_end is None or run.connectivity_end < 1:
         yield "the survivors are not connected at the end"
     if run.missed_at_end:

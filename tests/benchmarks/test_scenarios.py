@@ -7,10 +7,21 @@ from typing import Any
 
 import pytest
 
+from agent.ranking import owners
 from benchmarks import scenarios
 from benchmarks.command import EXIT_CONFIG
-from benchmarks.scenario_results import Outcome, Outcomes, broken_bounds, cells, missed_at_end, read, refused
+from benchmarks.scenario_results import (
+    Outcome,
+    Outcomes,
+    broken_bounds,
+    cells,
+    missed_at_end,
+    read,
+    refused,
+    unremembered,
+)
 from benchmarks.scenarios import main
+from orchestrator.events.conductor import Placement
 from orchestrator.evidence import Evidence
 from orchestrator.journal import load
 from orchestrator.report_content import build
@@ -53,6 +64,8 @@ def test_figures_of_one_run() -> None:
         ({"status": "missing"}, ["zombie (json): missing"]),
         ({"status": "invalid", "reasons": ["no baseline", "no kill"]}, ["zombie (json): invalid no baseline no kill"]),
         ({"lost_tasks": 2, "duplicate_effects": 1}, ["zombie (json): 2 tasks lost, 1 tasks committed twice"]),
+        ({"duplicate_effects": 2, "unremembered": 2}, []),
+        ({"duplicate_effects": 3, "unremembered": 2}, ["zombie (json): 1 tasks committed twice"]),
         ({"connectivity_end": 0.75}, ["zombie (json): the survivors are not connected at the end"]),
         ({"connectivity_end": None}, ["zombie (json): the survivors are not connected at the end"]),
         ({"missed_at_end": ["b by a"]}, ["zombie (json): healed and still held for dead: b by a"]),
@@ -66,6 +79,31 @@ def test_run_that_did_not_end_well_is_named(changes: dict[str, Any], words: list
         connectivity_end=1.0,
     )  # fmt: skip
     assert broken(sound.model_copy(update=changes)) == words
+
+
+def test_a_commitment_that_nobody_alive_was_told_of_cannot_be_kept() -> None:
+    """It counts as such when its owner and all its electors had been killed before it was committed again."""
+    events: list[dict[str, Any]] = [dict(event) for event in load(STORM)]
+    assert list(unremembered(EVIDENCE)) == []
+    agents = [agent.node_id for agent in EVIDENCE.agents]
+    replication = len(EVIDENCE.rows(Placement)[0].holders[0])
+    twice = next(task for task in EVIDENCE.tasks if len(task.commits) > 1)
+    first_t, again_t = (event["t"] for event in events if event["ev"] == "answer" and event["task"] == twice.task)
+    told = {twice.commits[0].node, *owners(EVIDENCE.run.seed, twice.task, agents)[: 2 * replication - 1]}
+
+    def found(died_at: dict[str, float]) -> list[str]:
+        kept = [event for event in events if event["ev"] != "death"]
+        death = {"node": "orchestrator", "inc": 0, "ev": "death", "signal": 9}
+        deaths: list[dict[str, Any]] = [{**death, "t": t, "victim": name} for name, t in died_at.items()]
+        told_all = sorted([*kept, *deaths], key=lambda event: float(event["t"]))
+        return list(unremembered(Evidence.from_events(told_all)))
+
+    between = (first_t + again_t) / 2
+    assert found(dict.fromkeys(told, between)) == [twice.task]
+    for name in told:
+        assert found(dict.fromkeys(told - {name}, between)) == []
+        assert found(dict.fromkeys(told, between) | {name: again_t + 0.001}) == []
+    assert twice.task not in found(dict.fromkeys(set(agents) - {twice.commits[0].node}, between))
 
 
 def test_who_was_healed_must_be_back_in_every_view() -> None:
