@@ -87,7 +87,7 @@ class Agreement:
 
     @property
     def elector_count(self) -> int:
-        """Of each task, r being the replication."""
+        """How many agents have a promise to give for each task: 2r-1, r being the replication."""
         return elector_count(self._settings.replication)
 
     def disturbed(self) -> None:
