@@ -20,14 +20,14 @@ from protocols.clock import Clock
 class Shelves:
     """The shards that this agent holds, the placement of all, and the way to the others; filled by the broadcast."""
 
-    def __init__(self, roles: Roles, exchange: Exchange, clock: Clock, patience_s: float) -> None:
-        """``patience_s`` bounds how long a search waits for a shard whose holders have just died."""
+    def __init__(self, roles: Roles, exchange: Exchange, clock: Clock, deadline_s: float) -> None:
+        """``deadline_s``, of a task, bounds how long a lookup waits for holders that have just died; a search half."""
         self.store = FragmentStore(1)
         self.placement: tuple[tuple[str, ...], ...] = ()
         self._roles = roles
         self._exchange = exchange
         self._clock = clock
-        self._patience_s = patience_s
+        self._deadline_s = deadline_s
         self._indexes: dict[int, ShardIndex] = {}
         # Beyond the placement: shard → who has copied it since.
         self._copied: dict[int, dict[str, None]] = {}
@@ -104,7 +104,7 @@ class Shelves:
             return self._find_here(shard, query, limit)
         try:
             request: JsonObject = {"query": query, "shard": shard, "limit": limit}
-            for_step = replace(for_step, give_up_at=min(for_step.give_up_at, self._clock.now() + self._patience_s))
+            for_step = replace(for_step, give_up_at=min(for_step.give_up_at, self._clock.now() + self._deadline_s / 2))
             hits = (await self._ask(shard, f"shard-{shard}", request, for_step))["hits"]
             return [Hit.model_validate(hit) for hit in hits] if isinstance(hits, list) else ()
         except (StepFailedError, KeyError, ValidationError):
@@ -122,7 +122,7 @@ class Shelves:
             tool=LOOKUP,
             input=request,
             # Whoever wants the step can wait for a holder at no cost; here its other fragments wait with it.
-            give_up_at=min(for_step.give_up_at, self._clock.now() + 2 * self._patience_s),
+            give_up_at=min(for_step.give_up_at, self._clock.now() + self._deadline_s),
             candidates=lambda: self._holders(shard),
         )
         if not step.candidates():

@@ -105,6 +105,9 @@ class Node:
             async with asyncio.TaskGroup() as group:
                 await self._live(group)
         except* _StoppedError:
+            # Only now: who sees a connection end may rely on it that nothing more comes from here.
+            await self._adapter.close()
+            await self._model.close()
             flush_bytes(self._counter, self._journal)
             flush_rejections(self._adapter.rejections, self._journal)
             self._journal.append("agent_stop")
@@ -136,9 +139,8 @@ class Node:
         self._roles.review_adoption(TOOLS)
         await self._rejoin()
         await self._stopped.wait()
+        await self._tasks.wind_up()
         await server.close()
-        await self._adapter.close()
-        await self._model.close()
         raise _StoppedError
 
     def _assemble(self, spawn: Spawn) -> None:

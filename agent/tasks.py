@@ -1,6 +1,7 @@
 """Owns tasks: begins them on schedule, runs their pipeline over the mesh, commits answers, takes over dead owners'."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 
@@ -23,6 +24,8 @@ from protocols.clock import Clock
 from protocols.message import Cause
 
 _LATER_S = 1e-6
+_LAST_WORD_S = 1.0
+"""As long as a receipt is waited for: an elector that is silent does not hold up the end."""
 
 
 class TaskOwner:
@@ -55,6 +58,9 @@ class TaskOwner:
         self._arrived = 0
         self._arrivals: dict[str, float] = {}
         self._running: dict[str, asyncio.Event] = {}
+        # Tasks that others are asked to promise, and what tells that they are settled.
+        self._deciding: dict[str, asyncio.Event] = {}
+        self._is_ending = False
         # When the present life of an agent began, as far as it is not its first.
         self._born: dict[str, float] = {}
         self._returned_at = float("-inf")
@@ -80,6 +86,17 @@ class TaskOwner:
             self._arrived = number
             if arrival >= since and self._owner(question.task_id, self._eligible()) == self._settings.node_id:
                 self._begin(question, None)
+
+    async def wind_up(self) -> None:
+        """Before an orderly end: ask for no more promises, and commit what has been promised by now.
+
+        Whoever has given a promise leaves the task to this agent for good; all that has not got so far is taken over.
+        """
+        self._is_ending = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORD_S):
+                for settled in list(self._deciding.values()):
+                    await settled.wait()
 
     def reborn(self, peer: str) -> None:
         """``peer`` is a new process: what has arrived until now is none of its tasks.
@@ -152,12 +169,17 @@ class TaskOwner:
             pipeline.cancel()
             overtaken.cancel()
             del self._running[task]
+            if task in self._deciding:
+                self._deciding.pop(task).set()
 
     async def _work_out(self, question: Question, cause: Cause | None) -> tuple[JsonObject, tuple[str, ...]] | None:
         """The answer and who knows that it is committed here, or None where it is another's to commit."""
         state = await self._pipeline(question, cause)
+        if self._is_ending:
+            await asyncio.Event().wait()  # until the end
         if not self._settings.recovery.takeover:  # nobody else could have begun it
             return state, ()
+        self._deciding[question.task_id] = asyncio.Event()
         told = await self._agreement.win(question.task_id, inherited=cause is not None)
         return None if told is None else (state, told)
 

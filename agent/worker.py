@@ -44,7 +44,7 @@ class Worker:
         spawn: Spawn,
         reasoner: Reasoner,
     ) -> None:
-        self.shelves = Shelves(roles, exchange, clock, settings.task_deadline_s / 2)
+        self.shelves = Shelves(roles, exchange, clock, settings.task_deadline_s)
         self._reasoner = reasoner
         self._settings = settings
         self._mesh = mesh
