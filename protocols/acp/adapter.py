@@ -147,22 +147,25 @@ class AcpAdapter(BaseProtocolAdapter):
 
     async def watch(self, peer: str) -> Broken:
         """A stream of the peer's presence, which breaks when the peer dies."""
+        url, link = self._url(peer), self._link(peer)
+        opened = False
         with classify(Traffic.HEARTBEAT, peer), carried() as carrier:
-            opened = asyncio.Event()
-            watching = asyncio.create_task(self._attend(peer, opened), name=f"watch {peer}")
-        self._link(peer).watch(watching)
-        try:
-            await asyncio.wait({watching})
-        finally:
-            watching.cancel()
-        if watching.cancelled():
-            return Broken("the link was given up")
-        error = watching.exception()
-        # A connection that ended under it was there, though no event of the stream had come yet.
-        has_broken = opened.is_set() or (isinstance(error, PeerUnreachableError) and carrier.end is not None)
-        if error is None or (isinstance(error, ProtocolError) and has_broken):
-            return Broken(str(error or watching.result()), carrier.end)
-        raise error
+            try:
+                with translated(peer, "a stream of its presence"):
+                    async with link.watched() as watch, asyncio.timeout(self._bound_s) as bound:
+                        async for _ in link.sdk.run_stream(
+                            parts.watcher(self.context.identity.node_id), agent=parts.PRESENCE, base_url=url
+                        ):
+                            opened = True
+                            bound.reschedule(None)
+            except ProtocolError as error:
+                if watch.expired():
+                    return Broken("the link was given up")
+                # A connection that ended under it was there, though no event of the stream had come yet.
+                if opened or (isinstance(error, PeerUnreachableError) and carrier.end is not None):
+                    return Broken(str(error), carrier.end)
+                raise
+        return Broken("the stream of its presence ended", carrier.end)
 
     async def resume(self, peer: str) -> None:
         """Ask for status and events of the runs whose stream broke; take the results of those that have ended."""
@@ -250,16 +253,6 @@ class AcpAdapter(BaseProtocolAdapter):
                 receipt.set_exception(PeerUnreachableError(peer, "the stream ended before its first event"))
             elif not ended and not receipt.cancelled() and receipt.exception() is None:
                 self._remember_cut(peer, request, receipt.result())
-
-    async def _attend(self, peer: str, opened: asyncio.Event) -> str:
-        url, link = self._url(peer), self._link(peer)
-        with translated(peer, "a stream of its presence"):
-            async with link.held(), asyncio.timeout(self._bound_s) as bound:
-                watcher = parts.watcher(self.context.identity.node_id)
-                async for _ in link.sdk.run_stream(watcher, agent=parts.PRESENCE, base_url=url):
-                    opened.set()
-                    bound.reschedule(None)
-        return "the stream of its presence ended"
 
     def _take(self, peer: str, request: str, event: Event) -> bool:
         """Whether the run has ended with this event; its result, if it has one, goes into the inbox."""

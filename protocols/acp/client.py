@@ -42,7 +42,7 @@ class Link:
         patience = httpx.Timeout(None, connect=timeouts.connect_s)
         self.sdk = Client(headers=_HEADERS, timeout=patience, transport=self._transport, trust_env=False)
         self._users = 0
-        self._watches: dict[asyncio.Task[str], None] = {}
+        self._watches: dict[asyncio.Timeout, None] = {}
         self._given_up = False
 
     def in_session(self, session: SessionId | None) -> Client:
@@ -62,16 +62,21 @@ class Link:
             if self._given_up and not self._users:
                 await self.cut()
 
-    def watch(self, watching: asyncio.Task[str]) -> None:
-        """Let ``watching`` end with the link: it has no result anybody waits for."""
-        self._watches[watching] = None
-        watching.add_done_callback(self._watches.pop)
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[asyncio.Timeout]:
+        """A block that ends with the link, as if its time had run out: it has no result anybody waits for."""
+        async with self.held(), asyncio.timeout(None) as until_given_up:
+            self._watches[until_given_up] = None
+            try:
+                yield until_given_up
+            finally:
+                del self._watches[until_given_up]
 
     async def give_up(self) -> None:
         """Close now or, if exchanges are under way, with the last of them."""
         self._given_up = True
-        for watching in list(self._watches):
-            watching.cancel()
+        for watch in self._watches:
+            watch.reschedule(asyncio.get_running_loop().time())
         if not self._users:
             await self.cut()
 
