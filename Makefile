@@ -84,14 +84,16 @@ controls: $(VENV)/ready-dev ## 20 runs without a kill must show nothing: fills i
 same: $(VENV)/ready-dev ## a protocol compared with itself must seldom differ: fills in docs/teeth.md
 	@$(BIN)/python -m tests.teeth same --docs docs/teeth.md $(ARGS)
 
+SHORT := --messages 0 --fragments 0
+
 bench: $(VENV)/ready ## adapters beside their bare SDKs, the report, ten storms, the detectors: make bench ARGS="--protocol a2a"
-	@$(call each,"benchmarks $(ARGS)" benchmarks.storms benchmarks.detectors)
+	@$(call each,"benchmarks $(SHORT) $(ARGS)" benchmarks.storms benchmarks.detectors)
 
-# Reports alone, on journals of up to five million lines.
-REPORTS := --calls 0 --repeats 0 --messages 0 --fragments 0 --report-lines 70000 200000 1000000 5000000
+# What takes long of what the adapters and the report cost: many messages in a row, large documents, long journals.
+LONG := --calls 0 --repeats 0 --report-lines 70000 200000 1000000 5000000
 
-bench-full: $(VENV)/ready ## storms enough for every bound, then the detectors, then long reports, an hour and more; interrupted, the same line goes on
-	@$(call each,"benchmarks.storms --repeats 32" "benchmarks.detectors --full" "benchmarks $(REPORTS)")
+bench-full: $(VENV)/ready ## storms enough for every bound, then the detectors, then what takes long, an hour and more; interrupted, the same line goes on
+	@$(call each,"benchmarks.storms --repeats 32" "benchmarks.detectors --full" "benchmarks $(LONG)")
 
 scenarios: $(VENV)/ready ## every scenario over json and a2a must end well: make scenarios ARGS="--runtime docker"
 	@$(BIN)/python -m benchmarks.scenarios $(ARGS)

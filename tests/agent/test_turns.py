@@ -7,18 +7,13 @@ from agent.decisions import News, Suspect
 from agent.detection import noticed_within_s
 from tests.agent.viewing import PEERS, detector, membership, miss, picture, probed
 
+SIZES = {"link_count": st.integers(1, 12), "fanout": st.integers(1, 6), "misses": st.integers(1, 4)}
 UNLUCKY = "2,,12,,1,,4,,14,2,,2,,12,,4,,01,2,,2,,12,,4,2,4,2"
 """Which of five links miss their probe, beat by beat."""
 
 
 @settings(max_examples=300)
-@given(
-    link_count=st.integers(1, 12),
-    fanout=st.integers(1, 6),
-    misses=st.integers(1, 4),
-    dead_from=st.integers(0, 20),
-    data=st.data(),
-)
+@given(**SIZES, dead_from=st.integers(0, 20), data=st.data())
 def test_a_dead_link_is_suspected_in_time(
     link_count: int, fanout: int, misses: int, dead_from: int, data: st.DataObject
 ) -> None:
@@ -43,13 +38,7 @@ def test_a_dead_link_is_suspected_in_time(
 
 
 @settings(max_examples=300)
-@given(
-    link_count=st.integers(1, 12),
-    fanout=st.integers(1, 6),
-    misses=st.integers(1, 4),
-    dead_from=st.integers(0, 8),
-    data=st.data(),
-)
+@given(**SIZES, dead_from=st.integers(0, 8), data=st.data())
 def test_any_number_of_crashes_at_once_is_noticed_within_the_stated_time(
     link_count: int, fanout: int, misses: int, dead_from: int, data: st.DataObject
 ) -> None:

@@ -15,8 +15,8 @@ from tests.teeth.real_storm import Place, bitten, play, unbroken
 from tests.teeth.table import TEETH
 
 EXIT_FAILED, EXIT_LAB, EXIT_INTERRUPTED = 1, 3, 130
-STORM = {"scenario.duration": 16, "scenario.task_rate": 8, "scenario.step_work_ms": 150}
-"""The shortest storm, with steps long enough for requests to be under way at the kill."""
+STORM = {"scenario.duration": 16, "scenario.task_rate": 8, "scenario.step_work_ms": 300}
+"""The shortest storm, with steps long enough for requests to be under way on the victims at the kill."""
 
 SEEDS = (1, 3, 4)
 """The first ones whose storms leave a holder for every shard, so that a whole mesh can become steady again."""
