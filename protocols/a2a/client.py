@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 from protocols.a2a.codec import EXTENSION
 from protocols.adapter import Endpoint, Timeouts
+from protocols.breaks import trace_breaks
 from protocols.errors import PeerRejectedError, PeerTimeoutError, PeerUnreachableError
 
 _MAX_CARD_BYTES = 64 * 1024
@@ -40,6 +41,7 @@ class Link:
             # httpx reads all CA certificates for every client (26 ms of CPU); plain HTTP has no use for them.
             verify=no_tls,
             trust_env=False,
+            event_hooks={"request": [trace_breaks]},
         )
         parameters = {HTTP_EXTENSION_HEADER: EXTENSION}
         self.call = ClientCallContext(service_parameters=parameters)

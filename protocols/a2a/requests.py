@@ -21,6 +21,7 @@ from a2a.utils.errors import TaskNotFoundError, UnsupportedOperationError
 from protocols.a2a.client import Link, translated
 from protocols.a2a.codec import foreign_result, from_artifact, is_of_the_lab
 from protocols.adapter import Broken
+from protocols.breaks import breaks_told
 from protocols.errors import PeerRejectedError, ProtocolError
 from protocols.message import Message
 from protocols.wire import Carrier, carried
@@ -123,9 +124,15 @@ class SentRequests:
     ) -> None:
         peer = asked.request.recipient
         carrier = Carrier()
+
+        def broke(what: str) -> None:
+            if not asked.over:
+                self._broke(peer, Broken(what, carrier.end))
+
         try:
             async with link.used():
-                with translated(peer, doing), carried() as carrier:
+                at_once = breaks_told(lambda why: broke(f"{doing} failed: {why}"))
+                with translated(peer, doing), carried() as carrier, at_once:
                     async for event in events:
                         self._take(asked, event)
                         if asked.refused:
@@ -135,10 +142,10 @@ class SentRequests:
                 if not asked.over:
                     raise PeerRejectedError(peer, "expected the stream to last as long as its task, it ended before")
         except ProtocolError as error:
-            if not receipt.done():
+            if receipt.done():
+                broke(str(error))
+            else:
                 receipt.set_exception(error)
-            elif not asked.over:
-                self._broke(peer, Broken(str(error), carrier.end))
 
     def _take(self, asked: Asked, event: StreamResponse) -> None:
         match event.WhichOneof("payload"):

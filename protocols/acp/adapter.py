@@ -35,13 +35,14 @@ from starlette.responses import Response
 
 from protocols.acp import parts
 from protocols.acp.client import Link, translated
+from protocols.acp.presence import Presence
 from protocols.acp.server import AcpServer, refusal
 from protocols.acp.store import KeyedStore, RecentResources
 from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity, checked
 from protocols.errors import IdentityError, PeerRejectedError, PeerUnreachableError, ProtocolError
 from protocols.message import Message, Traffic
 from protocols.serving import AsgiServer, BodyRefusedError, bounded
-from protocols.wire import carried, classify, count_served
+from protocols.wire import classify, count_served
 
 ROUTES = {"/ping": Traffic.HEARTBEAT}
 _MAX_CUT_RUNS = 100
@@ -147,25 +148,16 @@ class AcpAdapter(BaseProtocolAdapter):
 
     async def watch(self, peer: str) -> Broken:
         """A stream of the peer's presence, which breaks when the peer dies."""
-        url, link = self._url(peer), self._link(peer)
-        opened = False
-        with classify(Traffic.HEARTBEAT, peer), carried() as carrier:
-            try:
-                with translated(peer, "a stream of its presence"):
-                    async with link.watched() as watch, asyncio.timeout(self._bound_s) as bound:
-                        async for _ in link.sdk.run_stream(
-                            parts.watcher(self.context.identity.node_id), agent=parts.PRESENCE, base_url=url
-                        ):
-                            opened = True
-                            bound.reschedule(None)
-            except ProtocolError as error:
-                if watch.expired():
-                    return Broken("the link was given up")
-                # A connection that ended under it was there, though no event of the stream had come yet.
-                if opened or (isinstance(error, PeerUnreachableError) and carrier.end is not None):
-                    return Broken(str(error), carrier.end)
-                raise
-        return Broken("the stream of its presence ended", carrier.end)
+        link = self._link(peer)
+        presence = Presence(peer, self._url(peer), link, self._bound_s)
+        stream = asyncio.create_task(presence.follow(self.context.identity.node_id), name=f"presence of {peer}")
+        self._streams[stream] = link
+        stream.add_done_callback(self._streams.pop)
+        try:
+            return await presence.broken
+        except asyncio.CancelledError:
+            stream.cancel()
+            raise
 
     async def resume(self, peer: str) -> None:
         """Ask for status and events of the runs whose stream broke; take the results of those that have ended."""

@@ -12,6 +12,7 @@ from acp_sdk.models import ACPError, Session, SessionId
 from httpx_sse import SSEError
 
 from protocols.adapter import Timeouts
+from protocols.breaks import trace_breaks
 from protocols.errors import PeerRejectedError, PeerTimeoutError, PeerUnreachableError
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -40,7 +41,13 @@ class Link:
         )
         # A stream is quiet until its run ends; whoever calls bounds the call as a whole.
         patience = httpx.Timeout(None, connect=timeouts.connect_s)
-        self.sdk = Client(headers=_HEADERS, timeout=patience, transport=self._transport, trust_env=False)
+        self.sdk = Client(
+            headers=_HEADERS,
+            timeout=patience,
+            transport=self._transport,
+            event_hooks={"request": [trace_breaks]},
+            trust_env=False,
+        )
         self._users = 0
         self._watches: dict[asyncio.Timeout, None] = {}
         self._given_up = False

@@ -111,3 +111,10 @@ async def cut(lab: Pair) -> None:
     await link.cut()
     await until(lambda: bool(lab.requester._cut))
     await until(lambda: all(run.exchange.ended.is_set() for runs in lab.worker._acp._open.values() for run in runs))
+
+
+def abort_served(adapter: AcpAdapter) -> None:
+    """Abort every connection that ``adapter`` serves; it lives on."""
+    assert adapter._server is not None
+    for connection in list(adapter._server._server.server_state.connections):
+        connection.transport.abort()

@@ -1,9 +1,12 @@
 """A2A: what happens to requests and results when their streams are cut, slow or given up."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
+from a2a.types import StreamResponse, Task, TaskState, TaskStatus, TaskStatusUpdateEvent
 
 from protocols.errors import PeerTimeoutError, PeerUnreachableError, ProtocolError
 from protocols.message import Traffic
@@ -151,6 +154,24 @@ def test_worker_sees_its_requester_go(run: RunScenario) -> None:
     run(scenario())
 
 
+def test_watch_tells_of_a_break_before_its_client_has_tidied_up(run: RunScenario) -> None:
+    """The evidence does not wait until the SDK has hung up and passed its error on."""
+
+    async def scenario() -> None:
+        async with pair() as (a, b, _):
+            await send(a, request())
+            watching = asyncio.create_task(a.watch("b"))
+            await asyncio.sleep(0)
+            (stream,) = a._requests._readers
+            cut(b)
+            broken = await watching
+            assert not stream.done()
+            assert "a request failed: peer closed connection" in broken.what
+            assert broken.end is not None
+
+    run(scenario())
+
+
 def test_watch_does_not_mind_streams_that_end_well(run: RunScenario) -> None:
     """A task that comes to its end closes its stream; that is no sign of death."""
 
@@ -166,6 +187,31 @@ def test_watch_does_not_mind_streams_that_end_well(run: RunScenario) -> None:
             assert not any(task.done() for task in watching)
             for task in watching:
                 task.cancel()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_break_after_the_end_of_its_task_is_no_evidence(run: RunScenario, *, over: bool) -> None:
+    """All that was promised on the stream has come: how its connection ends says nothing."""
+
+    async def events() -> AsyncIterator[StreamResponse]:
+        working = TaskStatus(state=TaskState.TASK_STATE_WORKING)
+        yield StreamResponse(task=Task(id="t1", status=working))
+        if over:
+            completed = TaskStatus(state=TaskState.TASK_STATE_COMPLETED)
+            yield StreamResponse(status_update=TaskStatusUpdateEvent(task_id="t1", status=completed))
+        raise httpx.ReadError("cut")
+
+    async def scenario() -> None:
+        async with pair() as (a, _, __):
+            watching = asyncio.create_task(a.watch("b"))
+            await asyncio.sleep(0)
+            await a._requests.ask(a._link("b"), request(), events())
+            await until(lambda: not a._requests._readers)
+            await asyncio.sleep(0)
+            assert watching.done() is not over
+            watching.cancel()
 
     run(scenario())
 

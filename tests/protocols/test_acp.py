@@ -9,11 +9,11 @@ from acp_sdk.client import Client
 
 from protocols import inbox
 from protocols.acp.parts import packed
-from protocols.errors import IdentityError, PeerRejectedError
+from protocols.errors import IdentityError, PeerRejectedError, PeerUnreachableError
 from protocols.message import Traffic
 from protocols.wire import ByteCounter, classify
 
-from .acp_pair import Pair, RunScenario, cut, message, pair, result, tasks, until
+from .acp_pair import Pair, RunScenario, abort_served, cut, message, pair, result, tasks, until
 
 _MIB = 1 << 20
 
@@ -118,6 +118,39 @@ def test_watch_ends_with_its_link_and_leaves_no_run(run: RunScenario, counter: B
             await lab.requester.disconnect("agent_2")
             assert (await watching).what == "the link was given up"
             await until(lambda: tasks("_run_coro") == 0)
+
+    run(scenario())
+
+
+def test_watch_tells_of_a_break_before_its_client_has_tidied_up(run: RunScenario, counter: ByteCounter) -> None:
+    """The evidence does not wait until the SDK has hung up and passed its error on."""
+
+    async def scenario() -> None:
+        async with pair(counter) as lab:
+            watching = asyncio.create_task(lab.requester.watch("agent_2"))
+            await until(lambda: any(received for *_, received in counter.drain()))
+            (stream,) = lab.requester._streams
+            abort_served(lab.worker)
+            broken = await watching
+            assert not stream.done()
+            assert "failed: peer closed connection" in broken.what
+            assert broken.end is not None
+
+    run(scenario())
+
+
+def test_watch_ends_with_its_node(run: RunScenario, counter: ByteCounter) -> None:
+    """Who closes is waiting for nobody's end any more; a stream that never opened is an error of the peer."""
+
+    async def scenario() -> None:
+        async with pair(counter) as lab:
+            watching = asyncio.create_task(lab.requester.watch("agent_2"))
+            await until(lambda: tasks("_run_coro") == 1)
+            await lab.requester.close()
+            assert (await watching).what == "the link was given up"
+            await lab.worker.close()
+            with pytest.raises(PeerUnreachableError):
+                await lab.requester.watch("agent_2")
 
     run(scenario())
 
