@@ -1,7 +1,5 @@
 """Watches idle connections for the end of a peer, where the detector's mode asks for it."""
 
-import contextlib
-
 from agent.heartbeat import HeartbeatMonitor, Spawn
 from agent.idle import dial
 from agent.mesh import MeshNetwork
@@ -49,10 +47,10 @@ class LinkWatcher:
             del self._watched[peer]
 
     async def _watch_natively(self, peer: str) -> None:
-        end = None
-        with contextlib.suppress(ProtocolError):  # a watch that breaks is evidence too
-            end = (await self._adapter.watch(peer)).end
-        self._heartbeat.watch_broke(peer, "watch", end)
+        try:
+            await self._adapter.watch(peer, lambda broken: self._heartbeat.watch_broke(peer, "watch", broken.end))
+        except ProtocolError:  # that it cannot be watched is evidence too
+            self._heartbeat.watch_broke(peer, "watch", None)
 
     async def _watch_idle(self, peer: str) -> None:
         """Return when the connection has ended or cannot be made; no byte is ever sent on it."""

@@ -83,6 +83,9 @@ class Broken(NamedTuple):
     """Of the connection that broke; None where it was something else, or nobody knows which one it was."""
 
 
+Tell = Callable[[Broken], None]
+
+
 class BaseProtocolAdapter(ABC):
     """Our messages on one protocol's wire: translation and nothing else.
 
@@ -157,10 +160,12 @@ class BaseProtocolAdapter(ABC):
         """
         raise NotImplementedError
 
-    async def watch(self, peer: str) -> Broken:
-        """Wait for the protocol's own evidence of the peer's death and return what it was.
+    async def watch(self, peer: str, tell: Tell) -> None:
+        """Wait for the protocol's own evidence of the peer's death, and ``tell`` it, once, the moment it is there.
 
-        Only for protocols that keep a stream or connection by themselves; the default says there is none.
+        Only for protocols that keep a stream or connection by themselves; the default says there is none. Returns when
+        there is nothing left to watch, without a word if the link was given up; raises ProtocolError when nothing
+        could be opened.
         """
         raise NotImplementedError
 

@@ -14,7 +14,7 @@ from protocols.a2a.codec import agent_card, identity_of, to_a2a
 from protocols.a2a.requests import SentRequests
 from protocols.a2a.server import Executor, RequestHandler, application, refusal
 from protocols.a2a.tasks import OpenTasks
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity, checked
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity, Tell, checked
 from protocols.errors import PeerRejectedError, PeerTimeoutError, PeerUnreachableError
 from protocols.inbox import Inbox
 from protocols.message import Message
@@ -45,7 +45,7 @@ class A2AAdapter(BaseProtocolAdapter):
         self._bound_s = timeouts.connect_s + timeouts.ack_s
         self._inbox = Inbox()
         self._links: dict[str, Link] = {}
-        self._watching: dict[str, list[asyncio.Future[Broken]]] = {}
+        self._watching: dict[str, list[Tell]] = {}
         self._requests = SentRequests(self._deliver, self._broke, self._bound_s)
         self._open_tasks = OpenTasks(self._broke)
         self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -126,16 +126,21 @@ class A2AAdapter(BaseProtocolAdapter):
         if card is not None:
             _check_name(peer, identity_of(card))
 
-    async def watch(self, peer: str) -> Broken:
+    async def watch(self, peer: str, tell: Tell) -> None:
         """Wait until the stream of a task, ours at the peer or the peer's here, breaks before its time."""
-        broken: asyncio.Future[Broken] = asyncio.get_running_loop().create_future()
+        over = asyncio.Event()
+
+        def broke(how: Broken) -> None:
+            tell(how)
+            over.set()
+
         watching = self._watching.setdefault(peer, [])
-        watching.append(broken)
+        watching.append(broke)
         try:
-            return await broken
+            await over.wait()
         finally:
-            if broken in watching:
-                watching.remove(broken)
+            if broke in watching:
+                watching.remove(broke)
 
     async def resume(self, peer: str) -> None:
         """Subscribe again to the tasks that ``peer`` works on for us, or fetch them if they are over."""
@@ -184,9 +189,8 @@ class A2AAdapter(BaseProtocolAdapter):
         return refusal(self.binding, str(refused))
 
     def _broke(self, peer: str, how: Broken) -> None:
-        for broken in self._watching.pop(peer, []):
-            if not broken.done():
-                broken.set_result(how)
+        for tell in self._watching.pop(peer, []):
+            tell(how)
 
 
 class A2ARestAdapter(A2AAdapter):

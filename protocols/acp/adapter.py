@@ -38,7 +38,7 @@ from protocols.acp.client import Link, translated
 from protocols.acp.presence import Presence
 from protocols.acp.server import AcpServer, refusal
 from protocols.acp.store import KeyedStore, RecentResources
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity, checked
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, Tell, checked
 from protocols.errors import IdentityError, PeerRejectedError, PeerUnreachableError, ProtocolError
 from protocols.message import Message, Traffic
 from protocols.serving import AsgiServer, BodyRefusedError, bounded
@@ -146,18 +146,10 @@ class AcpAdapter(BaseProtocolAdapter):
         async with self._call(peer, "a ping") as (client, url):
             await client.ping(base_url=url)
 
-    async def watch(self, peer: str) -> Broken:
+    async def watch(self, peer: str, tell: Tell) -> None:
         """A stream of the peer's presence, which breaks when the peer dies."""
-        link = self._link(peer)
-        presence = Presence(peer, self._url(peer), link, self._bound_s)
-        stream = asyncio.create_task(presence.follow(self.context.identity.node_id), name=f"presence of {peer}")
-        self._streams[stream] = link
-        stream.add_done_callback(self._streams.pop)
-        try:
-            return await presence.broken
-        except asyncio.CancelledError:
-            stream.cancel()
-            raise
+        presence = Presence(peer, self._url(peer), self._link(peer), self._bound_s, tell)
+        await presence.follow(self.context.identity.node_id)
 
     async def resume(self, peer: str) -> None:
         """Ask for status and events of the runs whose stream broke; take the results of those that have ended."""

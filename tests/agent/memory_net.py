@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import ClassVar
 
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity, Tell
 from protocols.errors import PeerRejectedError, PeerTimeoutError, PeerUnreachableError
 from protocols.message import Message
 
@@ -158,11 +158,11 @@ class MemoryAdapter(BaseProtocolAdapter):
             raise PeerTimeoutError(peer, "the probe got lost")
         await self._exchange(peer)
 
-    async def watch(self, peer: str) -> Broken:
+    async def watch(self, peer: str, tell: Tell) -> None:
         """Wait until the test provides evidence."""
         if peer not in self.evidence:
             raise NotImplementedError
-        return await self.evidence[peer]
+        tell(await self.evidence[peer])
 
     def cut(self, peer: str) -> None:
         """Break the connection to ``peer`` and whatever is under way on it."""

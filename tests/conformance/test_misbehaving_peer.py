@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from protocols import registry
-from protocols.adapter import BaseProtocolAdapter, Identity, Timeouts
+from protocols.adapter import BaseProtocolAdapter, Broken, Identity, Timeouts
 from protocols.errors import PeerTimeoutError, PeerUnreachableError, ProtocolError
 
 from .arena import Arena, until
@@ -180,11 +180,13 @@ def test_watch_tells_of_a_killed_peer(arena: Arena) -> None:
         await arena.link(a, "b")
         # Under way without an end: what keeps a stream open, where it is the work that does.
         await arena.deliver(a, arena.message().model_copy(update={"kind": "request"}))
-        watching = asyncio.create_task(a.watch("b"))
+        told: list[Broken] = []
+        watching = asyncio.create_task(a.watch("b", told.append))
         await arena.exchange(a, "b")
         assert not watching.done()
         b.kill()
-        broken = await watching
+        await watching
+        (broken,) = told
         assert broken.end is not None
         assert broken.end.peer_port == a.context.resolve("b").port
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from a2a.types import StreamResponse, Task, TaskState, TaskStatus, TaskStatusUpdateEvent
 
+from protocols.adapter import Broken
 from protocols.errors import PeerTimeoutError, PeerUnreachableError, ProtocolError
 from protocols.message import Traffic
 from protocols.wire import ByteCounter, classify
@@ -69,10 +70,12 @@ def test_resume_subscribes_again(run: RunScenario, counter: ByteCounter) -> None
     async def scenario() -> None:
         async with pair() as (a, b, _):
             await send(a, request())
-            broke = asyncio.create_task(a.watch("b"))
+            told: list[Broken] = []
+            watching = asyncio.create_task(a.watch("b", told.append))
             await asyncio.sleep(0)
             cut(b)
-            assert "failed" in (await broke).what
+            await watching
+            assert "failed" in told[0].what
             await a.connect("b")
             counter.drain()
             b.context.counter.drain()
@@ -143,10 +146,12 @@ def test_worker_sees_its_requester_go(run: RunScenario) -> None:
     async def scenario() -> None:
         async with pair() as (a, b, _):
             await send(a, request())
-            watching = asyncio.create_task(b.watch("a"))
+            told: list[Broken] = []
+            watching = asyncio.create_task(b.watch("a", told.append))
             await asyncio.sleep(0)
             await a.close()
-            broken = await watching
+            await watching
+            (broken,) = told
             assert "hung up" in broken.what
             assert broken.end is not None
             assert broken.end.own_port == b.context.resolve("b").port
@@ -160,12 +165,15 @@ def test_watch_tells_of_a_break_before_its_client_has_tidied_up(run: RunScenario
     async def scenario() -> None:
         async with pair() as (a, b, _):
             await send(a, request())
-            watching = asyncio.create_task(a.watch("b"))
+            told: list[Broken] = []
+            watching = asyncio.create_task(a.watch("b", told.append))
             await asyncio.sleep(0)
             (stream,) = a._requests._readers
             cut(b)
-            broken = await watching
+            await until(lambda: bool(told))
             assert not stream.done()
+            await watching
+            (broken,) = told
             assert "a request failed: peer closed connection" in broken.what
             assert broken.end is not None
 
@@ -177,14 +185,15 @@ def test_watch_does_not_mind_streams_that_end_well(run: RunScenario) -> None:
 
     async def scenario() -> None:
         async with pair() as (a, b, _):
-            watching = [asyncio.create_task(node.watch(peer)) for node, peer in ((a, "b"), (b, "a"))]
+            told: list[Broken] = []
+            watching = [asyncio.create_task(node.watch(peer, told.append)) for node, peer in ((a, "b"), (b, "a"))]
             for number in range(3):
                 await send(a, request(f"r{number}"))
                 await send(b, result(f"r{number}", f"x{number}"))
                 await a.receive_message()
             await until(lambda: not a._requests._readers and not b._open_tasks._tasks)
             await send(a, message())
-            assert not any(task.done() for task in watching)
+            assert told == []
             for task in watching:
                 task.cancel()
 
@@ -205,12 +214,12 @@ def test_break_after_the_end_of_its_task_is_no_evidence(run: RunScenario, *, ove
 
     async def scenario() -> None:
         async with pair() as (a, _, __):
-            watching = asyncio.create_task(a.watch("b"))
+            told: list[Broken] = []
+            watching = asyncio.create_task(a.watch("b", told.append))
             await asyncio.sleep(0)
             await a._requests.ask(a._link("b"), request(), events())
             await until(lambda: not a._requests._readers)
-            await asyncio.sleep(0)
-            assert watching.done() is not over
+            assert len(told) == (0 if over else 1)
             watching.cancel()
 
     run(scenario())
@@ -223,9 +232,11 @@ def test_quiet_stream_breaks_in_time(run: RunScenario, monkeypatch: pytest.Monke
     async def scenario() -> None:
         async with pair() as (a, _, __):
             await a.connect("b")
-            watching = asyncio.create_task(a.watch("b"))
+            told: list[Broken] = []
+            watching = asyncio.create_task(a.watch("b", told.append))
             await send(a, request())
-            broken = await watching
+            await watching
+            (broken,) = told
             assert "in time" in broken.what
             assert broken.end is None
 

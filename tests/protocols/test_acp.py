@@ -9,6 +9,7 @@ from acp_sdk.client import Client
 
 from protocols import inbox
 from protocols.acp.parts import packed
+from protocols.adapter import Broken
 from protocols.errors import IdentityError, PeerRejectedError, PeerUnreachableError
 from protocols.message import Traffic
 from protocols.wire import ByteCounter, classify
@@ -113,10 +114,12 @@ def test_watch_ends_with_its_link_and_leaves_no_run(run: RunScenario, counter: B
 
     async def scenario() -> None:
         async with pair(counter) as lab:
-            watching = asyncio.create_task(lab.requester.watch("agent_2"))
+            told: list[Broken] = []
+            watching = asyncio.create_task(lab.requester.watch("agent_2", told.append))
             await until(lambda: tasks("_run_coro") == 1)
             await lab.requester.disconnect("agent_2")
-            assert (await watching).what == "the link was given up"
+            await watching
+            assert told == []
             await until(lambda: tasks("_run_coro") == 0)
 
     run(scenario())
@@ -127,12 +130,14 @@ def test_watch_tells_of_a_break_before_its_client_has_tidied_up(run: RunScenario
 
     async def scenario() -> None:
         async with pair(counter) as lab:
-            watching = asyncio.create_task(lab.requester.watch("agent_2"))
+            told: list[Broken] = []
+            watching = asyncio.create_task(lab.requester.watch("agent_2", told.append))
             await until(lambda: any(received for *_, received in counter.drain()))
-            (stream,) = lab.requester._streams
             abort_served(lab.worker)
-            broken = await watching
-            assert not stream.done()
+            await until(lambda: bool(told))
+            assert not watching.done()
+            await watching
+            (broken,) = told
             assert "failed: peer closed connection" in broken.what
             assert broken.end is not None
 
@@ -144,13 +149,15 @@ def test_watch_ends_with_its_node(run: RunScenario, counter: ByteCounter) -> Non
 
     async def scenario() -> None:
         async with pair(counter) as lab:
-            watching = asyncio.create_task(lab.requester.watch("agent_2"))
+            told: list[Broken] = []
+            watching = asyncio.create_task(lab.requester.watch("agent_2", told.append))
             await until(lambda: tasks("_run_coro") == 1)
             await lab.requester.close()
-            assert (await watching).what == "the link was given up"
+            await watching
             await lab.worker.close()
             with pytest.raises(PeerUnreachableError):
-                await lab.requester.watch("agent_2")
+                await lab.requester.watch("agent_2", told.append)
+            assert told == []
 
     run(scenario())
 
@@ -187,7 +194,7 @@ def test_bytes_of_each_call_find_their_class_on_both_sides(run: RunScenario, cou
         async with pair(counter, served, requester_serves=False) as lab:
             with classify(Traffic.HANDSHAKE, "agent_2"):
                 await lab.requester.connect("agent_2")
-            watching = asyncio.create_task(lab.requester.watch("agent_2"))
+            watching = asyncio.create_task(lab.requester.watch("agent_2", lambda _broken: None))
             await until(lambda: tasks("_run_coro") == 1)
             with classify(Traffic.TASK, "agent_2"):
                 request = await lab.request()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from agent.settings import CONDUCTOR
-from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity
+from protocols.adapter import AdapterContext, BaseProtocolAdapter, Identity, Tell
 from protocols.errors import PeerUnreachableError
 from protocols.json_http import JsonHttpAdapter
 from protocols.message import Message, Traffic
@@ -85,9 +85,9 @@ class Saboteur(BaseProtocolAdapter):
         with self._meeting_deaths():
             await self.inner.probe(peer)
 
-    async def watch(self, peer: str) -> Broken:
+    async def watch(self, peer: str, tell: Tell) -> None:
         """As the inner one."""
-        return await self.inner.watch(peer)
+        await self.inner.watch(peer, tell)
 
     async def resume(self, peer: str) -> None:
         """As the inner one."""
