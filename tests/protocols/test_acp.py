@@ -144,6 +144,24 @@ def test_watch_tells_of_a_break_before_its_client_has_tidied_up(run: RunScenario
     run(scenario())
 
 
+def test_watch_tells_of_a_break_before_its_first_event(run: RunScenario, counter: ByteCounter) -> None:
+    """The connection was there, and has ended: that is evidence too, and comes with no answer to break off."""
+    served = ByteCounter()
+
+    async def scenario() -> None:
+        async with pair(counter, served) as lab:
+            told: list[Broken] = []
+            watching = asyncio.create_task(lab.requester.watch("agent_2", told.append))
+            await until(lambda: any(tally._waiting[1] for tally in served._served.values()))
+            abort_served(lab.worker)
+            await watching
+            (broken,) = told
+            assert "without sending a response" in broken.what
+            assert broken.end is not None
+
+    run(scenario())
+
+
 def test_watch_ends_with_its_node(run: RunScenario, counter: ByteCounter) -> None:
     """Who closes is waiting for nobody's end any more; a stream that never opened is an error of the peer."""
 
