@@ -89,7 +89,10 @@ class Account:
 
     def lag_ms(self, node: str, begin: float, end: float) -> float:
         """How late the event loop of ``node`` was at most in the seconds that touch [begin, end], as recorded."""
-        return max((ms for t, ms in self.lags.get(node, ()) if begin <= t <= end + 1.0), default=0.0)
+        lags = self.lags.get(node, ())
+        # A line tells of the time since the one before it: a second, and what its own writing was late.
+        last = next((t for t, _ in lags if t >= end), inf)
+        return max((ms for t, ms in lags if begin <= t <= last), default=0.0)
 
 
 def account(events: Iterable[Event]) -> Account:

@@ -26,7 +26,7 @@ KEY = "sk-not-to-be-seen"
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(240)]
 
 
-@pytest.mark.parametrize("protocol", ["json", "a2a", "anp"])
+@pytest.mark.parametrize("protocol", ["json", "anp"])
 def test_a_storm_as_a_user_starts_it(lab: ContainerLab, protocol: str) -> None:
     """Exit code 0, victims killed by SIGKILL and proven so, every seed metric a number or null with its reason.
 
@@ -144,7 +144,7 @@ def test_ctrl_c_reports_what_there_is(lab: ContainerLab, tmp_path: Path) -> None
     with EndpointProcess(tmp_path / "endpoint.log", lab.host_address()) as endpoint:
         values = {"type": "openai", "name": "echo", "base_url": f"http://host.docker.internal:{endpoint.port}/v1"}
         model = (part for key, value in values.items() for part in ("--set", f"llm.model.{key}={value}"))
-        with lab.run("--duration", "40", *model, OPENAI_API_KEY=KEY) as run:
+        with lab.run("--protocol", "a2a", "--duration", "40", *model, OPENAI_API_KEY=KEY) as run:
             run.wait_for(lambda event: event["ev"] == "model_call" and event["outcome"] == "ok", 20, timeout_s=120)
             run.process.send_signal(signal.SIGINT)
             code, output = run.finish(60)
