@@ -121,7 +121,7 @@ class HeartbeatMonitor:
         linked = peer in self._mesh.links
         probes = linked and self.doubt(peer, mechanism)
         if end is None and not linked:
-            return  # given up together with its link
+            return  # its link has gone meanwhile
         known: dict[str, JsonValue] = {}
         if end is not None:
             known = {"eof_ms": round((at - end.at_s) * 1000, 3), "port": end.own_port, "peer_port": end.peer_port}

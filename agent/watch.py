@@ -1,10 +1,12 @@
 """Watches idle connections for the end of a peer, where the detector's mode asks for it."""
 
+from contextvars import copy_context
+
 from agent.heartbeat import HeartbeatMonitor, Spawn
 from agent.idle import dial
 from agent.mesh import MeshNetwork
 from agent.settings import DetectorSettings
-from protocols.adapter import BaseProtocolAdapter
+from protocols.adapter import BaseProtocolAdapter, Broken
 from protocols.clock import Clock
 from protocols.errors import ProtocolError
 
@@ -47,10 +49,22 @@ class LinkWatcher:
             del self._watched[peer]
 
     async def _watch_natively(self, peer: str) -> None:
+        outside = copy_context()
+        failed: list[Exception] = []
+
+        def tell(broken: Broken) -> None:
+            # Called from within the stream: what follows is no business of it, and an error in that none of the peer's.
+            try:
+                outside.run(self._heartbeat.watch_broke, peer, "watch", broken.end)
+            except Exception as error:  # noqa: BLE001 - it is raised below
+                failed.append(error)
+
         try:
-            await self._adapter.watch(peer, lambda broken: self._heartbeat.watch_broke(peer, "watch", broken.end))
+            await self._adapter.watch(peer, tell)
         except ProtocolError:  # that it cannot be watched is evidence too
             self._heartbeat.watch_broke(peer, "watch", None)
+        for error in failed:
+            raise error
 
     async def _watch_idle(self, peer: str) -> None:
         """Return when the connection has ended or cannot be made; no byte is ever sent on it."""

@@ -164,8 +164,8 @@ class BaseProtocolAdapter(ABC):
         """Wait for the protocol's own evidence of the peer's death, and ``tell`` it, once, the moment it is there.
 
         Only for protocols that keep a stream or connection by themselves; the default says there is none. Returns when
-        there is nothing left to watch, without a word if the link was given up; raises ProtocolError when nothing
-        could be opened.
+        there is nothing left to watch; what this node ends by itself is no evidence. ``tell`` raises nothing. Raises
+        ProtocolError, and has told nothing, when nothing could be opened.
         """
         raise NotImplementedError
 

@@ -126,7 +126,7 @@ class SentRequests:
         carrier = Carrier()
 
         def broke(what: str) -> None:
-            if not asked.over:
+            if receipt.done() and not asked.over:
                 self._broke(peer, Broken(what, carrier.end))
 
         try:

@@ -79,12 +79,14 @@ class AcpAdapter(BaseProtocolAdapter):
 
     async def close(self) -> None:
         """End all streams and runs, close all clients and the server."""
+        links = [self._links.pop(peer) for peer in list(self._links)]
+        for link in links:  # first of all, so that no watch takes what follows for a peer's end
+            await link.give_up()
         for stream, link in list(self._streams.items()):
             stream.cancel()
             await link.cut()
         await asyncio.gather(*self._streams, return_exceptions=True)
-        for link in [self._links.pop(peer) for peer in list(self._links)]:
-            await link.give_up()
+        for link in links:
             await link.cut()
         self._acp.close()
         if self._server is not None:

@@ -40,7 +40,7 @@ class Presence:
                             self._opened = True
                             bound.reschedule(None)
             except ProtocolError as error:
-                if watch.expired():
+                if watch.expired() or self._told:
                     return
                 # A connection that ended under it was there, though no event of the stream had come yet.
                 if not self._opened and (not isinstance(error, PeerUnreachableError) or carrier.end is None):
@@ -50,6 +50,5 @@ class Presence:
                 self._broke(f"{_WHAT} ended", carrier)
 
     def _broke(self, what: str, carrier: Carrier) -> None:
-        if not self._told:
-            self._told = True
-            self.tell(Broken(what, carrier.end))
+        self._told = True
+        self.tell(Broken(what, carrier.end))

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from protocols.adapter import AdapterContext, BaseProtocolAdapter, Broken, Identity, Tell
 from protocols.errors import PeerRejectedError, PeerTimeoutError, PeerUnreachableError
-from protocols.message import Message
+from protocols.message import Message, Traffic
+from protocols.wire import classify
 
 _LOOK_AGAIN_S = 0.02
 
@@ -162,7 +163,9 @@ class MemoryAdapter(BaseProtocolAdapter):
         """Wait until the test provides evidence."""
         if peer not in self.evidence:
             raise NotImplementedError
-        tell(await self.evidence[peer])
+        broken = await self.evidence[peer]
+        with classify(Traffic.STRAY, "the stream"):
+            tell(broken)
 
     def cut(self, peer: str) -> None:
         """Break the connection to ``peer`` and whatever is under way on it."""

@@ -8,6 +8,7 @@ import pytest
 
 from protocols.adapter import Broken, Endpoint
 from protocols.errors import PeerUnreachableError
+from protocols.tally import current
 from protocols.wire import End
 from tests.agent.lab import Lab
 
@@ -50,6 +51,39 @@ async def test_evidence_names_the_connection_that_broke_and_when(make_lab: MakeL
         await asyncio.sleep(0)
         (broke,) = a.events("watch_broke")
         assert (broke["eof_ms"], broke["port"], broke["peer_port"], broke["probes"]) == (4.0, 40001, 9002, False)
+
+
+async def test_what_follows_from_a_break_is_no_business_of_the_stream(make_lab: MakeLab) -> None:
+    """The adapter tells from within its stream; probe and repairs must not count as that stream's."""
+    async with make_lab(detector={"mode": "native"}) as lab:
+        a = lab.observer()
+        a.adapter.evidence[B] = stream = asyncio.get_running_loop().create_future()
+        seen = []
+        a.node._heartbeat.watch_broke = lambda *_evidence: seen.append(current())  # type: ignore[method-assign]
+        await a.mesh.link(B, "start")
+        stream.set_result(Broken("the stream broke"))
+        await asyncio.sleep(0.1)
+        assert [peer for _, peer in seen] == [None]
+
+
+async def test_an_error_of_the_agents_own_ends_it_and_is_not_the_peers(make_lab: MakeLab) -> None:
+    """It does not come up through the stream, where it would pass for an answer that makes no sense."""
+
+    def fail(*_evidence: object) -> None:
+        raise LookupError("a part of the agent is broken")
+
+    async def scenario() -> None:
+        async with make_lab(detector={"mode": "native"}) as lab:
+            a = lab.observer()
+            a.adapter.evidence[B] = stream = asyncio.get_running_loop().create_future()
+            a.node._heartbeat.watch_broke = fail  # type: ignore[method-assign, assignment]
+            await a.mesh.link(B, "start")
+            stream.set_result(Broken("the stream broke"))
+            await asyncio.sleep(5)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await scenario()
+    assert raised.group_contains(LookupError)
 
 
 async def test_a_protocol_without_streams_is_watched_by_probes_alone(make_lab: MakeLab) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
-from a2a.types import StreamResponse, Task, TaskState, TaskStatus, TaskStatusUpdateEvent
+from a2a.types import StreamResponse, Task, TaskState, TaskStatus
 
+from protocols import breaks
 from protocols.adapter import Broken
 from protocols.errors import PeerTimeoutError, PeerUnreachableError, ProtocolError
 from protocols.message import Traffic
@@ -200,16 +202,20 @@ def test_watch_does_not_mind_streams_that_end_well(run: RunScenario) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("over", [False, True])
-def test_break_after_the_end_of_its_task_is_no_evidence(run: RunScenario, *, over: bool) -> None:
-    """All that was promised on the stream has come: how its connection ends says nothing."""
+@pytest.mark.parametrize(("events_before", "evidence"), [(0, 0), (1, 1), (2, 0)])
+def test_only_a_break_in_mid_task_is_evidence(run: RunScenario, events_before: int, evidence: int) -> None:
+    """Before the receipt it is a failed request; after the result all that was promised has come."""
+    working, completed = (
+        StreamResponse(task=Task(id="t1", status=TaskStatus(state=state)))
+        for state in (TaskState.TASK_STATE_WORKING, TaskState.TASK_STATE_COMPLETED)
+    )
 
     async def events() -> AsyncIterator[StreamResponse]:
-        working = TaskStatus(state=TaskState.TASK_STATE_WORKING)
-        yield StreamResponse(task=Task(id="t1", status=working))
-        if over:
-            completed = TaskStatus(state=TaskState.TASK_STATE_COMPLETED)
-            yield StreamResponse(status_update=TaskStatusUpdateEvent(task_id="t1", status=completed))
+        for event in (working, completed)[:events_before]:
+            yield event
+        tell = breaks._tell.get()
+        assert tell is not None
+        tell("cut")
         raise httpx.ReadError("cut")
 
     async def scenario() -> None:
@@ -217,9 +223,10 @@ def test_break_after_the_end_of_its_task_is_no_evidence(run: RunScenario, *, ove
             told: list[Broken] = []
             watching = asyncio.create_task(a.watch("b", told.append))
             await asyncio.sleep(0)
-            await a._requests.ask(a._link("b"), request(), events())
+            with suppress(PeerUnreachableError):
+                await a._requests.ask(a._link("b"), request(), events())
             await until(lambda: not a._requests._readers)
-            assert len(told) == (0 if over else 1)
+            assert len(told) == evidence
             watching.cancel()
 
     run(scenario())

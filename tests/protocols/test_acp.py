@@ -163,13 +163,14 @@ def test_watch_tells_of_a_break_before_its_first_event(run: RunScenario, counter
 
 
 def test_watch_ends_with_its_node(run: RunScenario, counter: ByteCounter) -> None:
-    """Who closes is waiting for nobody's end any more; a stream that never opened is an error of the peer."""
+    """Who closes, though runs are under way, watches nobody any more; what never opened is an error of the peer."""
 
     async def scenario() -> None:
         async with pair(counter) as lab:
             told: list[Broken] = []
             watching = asyncio.create_task(lab.requester.watch("agent_2", told.append))
-            await until(lambda: tasks("_run_coro") == 1)
+            await lab.request()
+            await until(lambda: tasks("_run_coro") >= 1)
             await lab.requester.close()
             await watching
             await lab.worker.close()
