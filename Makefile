@@ -98,8 +98,8 @@ bench-full: $(VENV)/ready ## storms enough for every bound, then the detectors, 
 scenarios: $(VENV)/ready ## every scenario over json and a2a must end well: make scenarios ARGS="--runtime docker"
 	@$(BIN)/python -m benchmarks.scenarios $(ARGS)
 
-truth: $(VENV)/ready ## journals held against packet captures of their storms, 8 agents and 3 (root, tshark): make truth PROTOCOL=json
-	@$(call each,"benchmarks.truth $(CAPTURED)" "benchmarks.truth --agents 3 --repeats 3 $(CAPTURED)")
+truth: $(VENV)/ready ## journals held against packet captures of their storms, 8 agents and 4 (root, tshark): make truth PROTOCOL=json
+	@$(call each,"benchmarks.truth $(CAPTURED)" "benchmarks.truth --agents 4 --repeats 3 $(CAPTURED)")
 
 docs: $(VENV)/ready-dev ## render docs/metrics.md, docs/telemetry.md, docs/faults.md and the dashboards from the code
 	@$(BIN)/python -m orchestrator.report_docs docs/metrics.md

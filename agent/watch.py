@@ -1,4 +1,4 @@
-"""Watches idle connections for the end of a peer, where the detector's mode asks for it."""
+"""Watches connections for the end of a peer, where the detector's mode asks for it: idle ones, or the protocol's."""
 
 from contextvars import copy_context
 

@@ -10,7 +10,7 @@ from orchestrator.metrics.definition import quantile
 
 MAX_BYTES_OFF = 0.005
 MAX_MEDIAN_GAP_MS = 2.0
-SURVIVORS_A_CORE = 1
+SURVIVORS_A_CORE = 2
 """A kill wakes all survivors at once; where more of them share a core, they wait for it and not for the network."""
 
 

@@ -104,7 +104,7 @@ def _detections(check: Check) -> Table:
     return Table(
         f"Watched connections: ms from the FIN or RST of the very connection until its observer read it, had it as "
         f"evidence, and suspected the victim (bounds for evidence: median {MAX_MEDIAN_GAP_MS:g} ms, p95 the loop lag "
-        f"recorded in that second; not judged where starved or with more than {SURVIVORS_A_CORE} survivor a core)",
+        f"recorded in that second; not judged where starved or with more than {SURVIVORS_A_CORE} survivors a core)",
         (
             "storms", "number", "ends", "read, median", "evidence, median", "evidence, p95", "loop lag then",
             "loop lag, second", "suspicions", "suspicion, median", "p95", "confirming probe, median",

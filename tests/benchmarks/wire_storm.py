@@ -155,7 +155,7 @@ def truth(events: list[Event] | None = None, seen: list[Packet] | None = None, *
     return hold(Recording(**recorded | changes), found, journal() if events is None else events)
 
 
-def broken(storm: Truth, cores: int = 3) -> list[str]:
+def broken(storm: Truth, cores: int = 2) -> list[str]:
     """The bounds that it breaks on a host of so many cores."""
     check = Check(made_at=datetime(2026, 11, 27, tzinfo=UTC), host={"cpu_count": cores}, storms=[storm])
     return list(broken_bounds(check))

@@ -7,8 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from protocols import registry
-from protocols.adapter import BaseProtocolAdapter, Broken, Identity, Timeouts
+from protocols.adapter import BaseProtocolAdapter, Identity, Timeouts
 from protocols.errors import PeerTimeoutError, PeerUnreachableError, ProtocolError
+from tests.protocols.watching import Watch
 
 from .arena import Arena, until
 
@@ -180,13 +181,11 @@ def test_watch_tells_of_a_killed_peer(arena: Arena) -> None:
         await arena.link(a, "b")
         # Under way without an end: what keeps a stream open, where it is the work that does.
         await arena.deliver(a, arena.message().model_copy(update={"kind": "request"}))
-        told: list[Broken] = []
-        watching = asyncio.create_task(a.watch("b", told.append))
+        watch = Watch(a, "b")
         await arena.exchange(a, "b")
-        assert not watching.done()
+        assert not watch.task.done()
         b.kill()
-        await watching
-        (broken,) = told
+        broken = await watch.evidence()
         assert broken.end is not None
         assert broken.end.peer_port == a.context.resolve("b").port
 

@@ -10,12 +10,12 @@ import pytest
 from a2a.types import StreamResponse, Task, TaskState, TaskStatus
 
 from protocols import breaks
-from protocols.adapter import Broken
 from protocols.errors import PeerTimeoutError, PeerUnreachableError, ProtocolError
 from protocols.message import Traffic
 from protocols.wire import ByteCounter, classify
 
 from .a2a_pair import RunScenario, cut, message, pair, request, result, send, tasks_of, until
+from .watching import Watch
 
 
 def test_result_arrives_after_disconnect(run: RunScenario) -> None:
@@ -72,12 +72,11 @@ def test_resume_subscribes_again(run: RunScenario, counter: ByteCounter) -> None
     async def scenario() -> None:
         async with pair() as (a, b, _):
             await send(a, request())
-            told: list[Broken] = []
-            watching = asyncio.create_task(a.watch("b", told.append))
+            watch = Watch(a, "b")
             await asyncio.sleep(0)
             cut(b)
-            await watching
-            assert "failed" in told[0].what
+            await watch.task
+            assert "failed" in watch.told[0].what
             await a.connect("b")
             counter.drain()
             b.context.counter.drain()
@@ -148,12 +147,10 @@ def test_worker_sees_its_requester_go(run: RunScenario) -> None:
     async def scenario() -> None:
         async with pair() as (a, b, _):
             await send(a, request())
-            told: list[Broken] = []
-            watching = asyncio.create_task(b.watch("a", told.append))
+            watch = Watch(b, "a")
             await asyncio.sleep(0)
             await a.close()
-            await watching
-            (broken,) = told
+            broken = await watch.evidence()
             assert "hung up" in broken.what
             assert broken.end is not None
             assert broken.end.own_port == b.context.resolve("b").port
@@ -167,15 +164,13 @@ def test_watch_tells_of_a_break_before_its_client_has_tidied_up(run: RunScenario
     async def scenario() -> None:
         async with pair() as (a, b, _):
             await send(a, request())
-            told: list[Broken] = []
-            watching = asyncio.create_task(a.watch("b", told.append))
+            watch = Watch(a, "b")
             await asyncio.sleep(0)
             (stream,) = a._requests._readers
             cut(b)
-            await until(lambda: bool(told))
+            await until(lambda: bool(watch.told))
             assert not stream.done()
-            await watching
-            (broken,) = told
+            broken = await watch.evidence()
             assert "a request failed: peer closed connection" in broken.what
             assert broken.end is not None
 
@@ -187,17 +182,16 @@ def test_watch_does_not_mind_streams_that_end_well(run: RunScenario) -> None:
 
     async def scenario() -> None:
         async with pair() as (a, b, _):
-            told: list[Broken] = []
-            watching = [asyncio.create_task(node.watch(peer, told.append)) for node, peer in ((a, "b"), (b, "a"))]
+            watches = Watch(a, "b"), Watch(b, "a")
             for number in range(3):
                 await send(a, request(f"r{number}"))
                 await send(b, result(f"r{number}", f"x{number}"))
                 await a.receive_message()
             await until(lambda: not a._requests._readers and not b._open_tasks._tasks)
             await send(a, message())
-            assert told == []
-            for task in watching:
-                task.cancel()
+            assert [watch.told for watch in watches] == [[], []]
+            for watch in watches:
+                watch.task.cancel()
 
     run(scenario())
 
@@ -220,14 +214,13 @@ def test_only_a_break_in_mid_task_is_evidence(run: RunScenario, events_before: i
 
     async def scenario() -> None:
         async with pair() as (a, _, __):
-            told: list[Broken] = []
-            watching = asyncio.create_task(a.watch("b", told.append))
+            watch = Watch(a, "b")
             await asyncio.sleep(0)
             with suppress(PeerUnreachableError):
                 await a._requests.ask(a._link("b"), request(), events())
             await until(lambda: not a._requests._readers)
-            assert len(told) == evidence
-            watching.cancel()
+            assert len(watch.told) == evidence
+            watch.task.cancel()
 
     run(scenario())
 
@@ -239,11 +232,9 @@ def test_quiet_stream_breaks_in_time(run: RunScenario, monkeypatch: pytest.Monke
     async def scenario() -> None:
         async with pair() as (a, _, __):
             await a.connect("b")
-            told: list[Broken] = []
-            watching = asyncio.create_task(a.watch("b", told.append))
+            watch = Watch(a, "b")
             await send(a, request())
-            await watching
-            (broken,) = told
+            broken = await watch.evidence()
             assert "in time" in broken.what
             assert broken.end is None
 

@@ -9,12 +9,12 @@ from acp_sdk.client import Client
 
 from protocols import inbox
 from protocols.acp.parts import packed
-from protocols.adapter import Broken
 from protocols.errors import IdentityError, PeerRejectedError, PeerUnreachableError
 from protocols.message import Traffic
 from protocols.wire import ByteCounter, classify
 
 from .acp_pair import Pair, RunScenario, abort_served, cut, message, pair, result, tasks, until
+from .watching import Watch
 
 _MIB = 1 << 20
 
@@ -114,12 +114,11 @@ def test_watch_ends_with_its_link_and_leaves_no_run(run: RunScenario, counter: B
 
     async def scenario() -> None:
         async with pair(counter) as lab:
-            told: list[Broken] = []
-            watching = asyncio.create_task(lab.requester.watch("agent_2", told.append))
+            watch = Watch(lab.requester, "agent_2")
             await until(lambda: tasks("_run_coro") == 1)
             await lab.requester.disconnect("agent_2")
-            await watching
-            assert told == []
+            await watch.task
+            assert watch.told == []
             await until(lambda: tasks("_run_coro") == 0)
 
     run(scenario())
@@ -130,14 +129,12 @@ def test_watch_tells_of_a_break_before_its_client_has_tidied_up(run: RunScenario
 
     async def scenario() -> None:
         async with pair(counter) as lab:
-            told: list[Broken] = []
-            watching = asyncio.create_task(lab.requester.watch("agent_2", told.append))
+            watch = Watch(lab.requester, "agent_2")
             await until(lambda: any(received for *_, received in counter.drain()))
             abort_served(lab.worker)
-            await until(lambda: bool(told))
-            assert not watching.done()
-            await watching
-            (broken,) = told
+            await until(lambda: bool(watch.told))
+            assert not watch.task.done()
+            broken = await watch.evidence()
             assert "failed: peer closed connection" in broken.what
             assert broken.end is not None
 
@@ -150,12 +147,10 @@ def test_watch_tells_of_a_break_before_its_first_event(run: RunScenario, counter
 
     async def scenario() -> None:
         async with pair(counter, served) as lab:
-            told: list[Broken] = []
-            watching = asyncio.create_task(lab.requester.watch("agent_2", told.append))
+            watch = Watch(lab.requester, "agent_2")
             await until(lambda: any(tally._waiting[1] for tally in served._served.values()))
             abort_served(lab.worker)
-            await watching
-            (broken,) = told
+            broken = await watch.evidence()
             assert "without sending a response" in broken.what
             assert broken.end is not None
 
@@ -167,16 +162,15 @@ def test_watch_ends_with_its_node(run: RunScenario, counter: ByteCounter) -> Non
 
     async def scenario() -> None:
         async with pair(counter) as lab:
-            told: list[Broken] = []
-            watching = asyncio.create_task(lab.requester.watch("agent_2", told.append))
+            watch = Watch(lab.requester, "agent_2")
             await lab.request()
             await until(lambda: tasks("_run_coro") >= 1)
             await lab.requester.close()
-            await watching
+            await watch.task
             await lab.worker.close()
             with pytest.raises(PeerUnreachableError):
-                await lab.requester.watch("agent_2", told.append)
-            assert told == []
+                await lab.requester.watch("agent_2", watch.told.append)
+            assert watch.told == []
 
     run(scenario())
 
@@ -213,7 +207,7 @@ def test_bytes_of_each_call_find_their_class_on_both_sides(run: RunScenario, cou
         async with pair(counter, served, requester_serves=False) as lab:
             with classify(Traffic.HANDSHAKE, "agent_2"):
                 await lab.requester.connect("agent_2")
-            watching = asyncio.create_task(lab.requester.watch("agent_2", lambda _broken: None))
+            watch = Watch(lab.requester, "agent_2")
             await until(lambda: tasks("_run_coro") == 1)
             with classify(Traffic.TASK, "agent_2"):
                 request = await lab.request()
@@ -224,7 +218,7 @@ def test_bytes_of_each_call_find_their_class_on_both_sides(run: RunScenario, cou
                 await lab.request(message_id="m2")
             for link in lab.requester._streams.values():
                 await link.cut()
-            await watching
+            await watch.task
             await until(lambda: bool(lab.requester._cut))
             with classify(Traffic.RESUME, "agent_2"):
                 await lab.requester.resume("agent_2")

@@ -11,44 +11,32 @@ from tests.teeth.judging import failures, judge
 from tests.teeth.real_storm import Place, bitten, play, unbroken
 from tests.teeth.table import TEETH
 
-pytestmark = [pytest.mark.storm, pytest.mark.timeout(360)]
+pytestmark = [pytest.mark.storm, pytest.mark.timeout(240)]
 
 SEED = 1
-# Shorter steps than `make teeth` has: beside other tests on a slow host, tasks of long ones come too late to count.
-BRIEF = STORM | {"scenario.step_work_ms": 150}
 # What virtual time has not: connections, and bytes at sockets.
 BITING = tuple(tooth for tooth in TEETH if tooth.name in ("never-reconnects", "lies-about-bytes"))
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Any]]:
-    """The results of four storms of 16 s, one at a time, each with a sound baseline or played once more."""
+    """The results of four storms of 16 s, one at a time: a second one would move what must stay."""
     # Other tests run beside it: times that must stay are not judged, as on any starved host; counts and bytes are.
     ports = next(base for base in range(16_000, 20_000, 400) if all(map(free, range(base, base + 400))))
-    runs = [*(unbroken(SEED, number, BRIEF) for number in (1, 2)), *(bitten(tooth, SEED, BRIEF) for tooth in BITING)]
-    played = dict(play(runs, Place(tmp_path_factory.mktemp("storms"), ports), 1))
-    # A baseline that broke says that another storm ran beside it, and nothing of a tooth: played once more, not thrice.
-    if crowded := [run for run in runs if played[run.name]["verdict"]["status"] == "invalid"]:
-        played |= play(crowded, Place(tmp_path_factory.mktemp("again"), ports), 1)
+    runs = [*(unbroken(SEED, number, STORM) for number in (1, 2)), *(bitten(tooth, SEED, STORM) for tooth in BITING)]
+    played = play(runs, Place(tmp_path_factory.mktemp("storms"), ports), 1)
     return {name: {**results, "starved": True} for name, results in played.items()}
 
 
 @pytest.mark.parametrize("tooth", BITING, ids=lambda tooth: tooth.name)
 def test_a_tooth_bites_in_a_real_storm(tooth: Any, found: Mapping[str, Mapping[str, Any]]) -> None:
     """Each declared metric leaves the interval of the unbroken storm on its side; what must stay, stays."""
-    whole = [found[unbroken(SEED, number, BRIEF).name] for number in (1, 2)]
-    rows = judge(tooth, {SEED: whole}, {SEED: found[bitten(tooth, SEED, BRIEF).name]})
+    whole = [found[unbroken(SEED, number, STORM).name] for number in (1, 2)]
+    rows = judge(tooth, {SEED: whole}, {SEED: found[bitten(tooth, SEED, STORM).name]})
     assert failures(list(rows)) == []
-
-
-def test_every_storm_had_a_baseline(found: Mapping[str, Mapping[str, Any]]) -> None:
-    """What is compared was at work before its kill."""
-    assert {
-        name: results["verdict"]["reasons"] for name, results in found.items() if results["verdict"]["reasons"]
-    } == {}
 
 
 def test_the_broken_agents_were_real_and_named(found: Mapping[str, Mapping[str, Any]]) -> None:
     """The results say which protocol was spoken."""
     for tooth in BITING:
-        assert found[bitten(tooth, SEED, BRIEF).name]["protocol"]["name"] == tooth.saboteur.name
+        assert found[bitten(tooth, SEED, STORM).name]["protocol"]["name"] == tooth.saboteur.name
