@@ -13,14 +13,12 @@ from typing import Any
 import httpcore
 import httpx
 
-Tell = Callable[[str], None]
-
 _BODY_BROKE = "http11.receive_response_body.failed"
-_tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
+_tell: ContextVar[Callable[[str], None] | None] = ContextVar("tell", default=None)
 
 
 @contextmanager
-def breaks_told(tell: Tell) -> Iterator[None]:
+def breaks_told(tell: Callable[[str], None]) -> Iterator[None]:
     """Call ``tell`` with the reason as soon as the answer to what the block asks breaks off, if its client traces."""
     token = _tell.set(tell)
     try:
