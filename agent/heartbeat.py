@@ -1,6 +1,7 @@
 """Drives the membership: sends its probes, feeds it evidence, carries out what it decides."""
 
 import math
+import os
 import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
@@ -128,6 +129,8 @@ class HeartbeatMonitor:
             known["lag_ms"] = round(self._lag.worst_s(end.at_s - LAG_SAMPLE_S) * 1000, 3)
         # Only now: the probe is on its way.
         self._journal.append_at(at, "watch_broke", peer=peer, mechanism=mechanism, probes=probes, **known)
+        # A death wakes all survivors at once: those that wait for this core are to see it before the repairs begin here.
+        os.sched_yield()
 
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
         for decision in decisions:

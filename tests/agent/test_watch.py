@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Callable
 
 import pytest
@@ -51,6 +52,25 @@ async def test_evidence_names_the_connection_that_broke_and_when(make_lab: MakeL
         await asyncio.sleep(0)
         (broke,) = a.events("watch_broke")
         assert (broke["eof_ms"], broke["port"], broke["peer_port"], broke["probes"]) == (4.0, 40001, 9002, False)
+
+
+async def test_who_has_seen_a_death_gives_up_its_core_once_before_the_repairs(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other survivors on the same core see the death before the probe and what follows from it take their turn."""
+    async with make_lab(detector={"mode": "native"}) as lab:
+        a = lab.observer()
+        a.adapter.evidence[B] = stream = asyncio.get_running_loop().create_future()
+        await a.mesh.link(B, "start")
+        lab.network.kill(B)
+        given_up = []
+        monkeypatch.setattr(
+            os, "sched_yield", lambda: given_up.append((len(a.events("watch_broke")), len(lab.network.of("probe"))))
+        )
+        stream.set_result(Broken("the stream broke"))
+        await asyncio.sleep(0.5)
+        assert given_up == [(1, 0)]
+        assert len(lab.network.of("probe")) == 1
 
 
 async def test_what_follows_from_a_break_is_no_business_of_the_stream(make_lab: MakeLab) -> None:
