@@ -129,7 +129,7 @@ class HeartbeatMonitor:
             known["lag_ms"] = round(self._lag.worst_s(end.at_s - LAG_SAMPLE_S) * 1000, 3)
         # Only now: the probe is on its way.
         self._journal.append_at(at, "watch_broke", peer=peer, mechanism=mechanism, probes=probes, **known)
-        # A death wakes all survivors at once: those that wait for this core are to see it before the repairs begin here.
+        # A death wakes all survivors at once: who waits for this core is to see it before the repairs begin here.
         os.sched_yield()
 
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
