@@ -63,7 +63,7 @@ class Page:
         for event in self._link.events(self._session):
             self._take(event["method"], event["params"], url)
 
-    def resize(self, width: int, height: int) -> None:
+    def resize(self, width: int, height: int = 900) -> None:
         """Show the page in a window of this size, in CSS pixels; under 600 it is a phone's."""
         mobile = width < 600
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)

@@ -12,15 +12,19 @@ function awaited(drawing) {
   });
 }
 for (const plot of document.querySelectorAll(".js-plotly-plot")) {
-  const foreseen = plot.layout.height;
+  // The element's height counts: plotly forgets the layout's whenever the window changes, and fills its element.
+  const place = plot.parentElement;
+  const foreseen = parseFloat(place.style.height);
+  let granted = foreseen;
   const makeRoom = () => {
     const legend = plot.querySelector(".legend");
     const needed = legend ? Math.ceil(legend.getBoundingClientRect().height) : 0;
     const height = foreseen + Math.max(0, needed - LEGEND_FORESEEN);
     // Never back: a legend that wraps differently once there is room would go to and fro.
-    if (height > plot.layout.height) {
-      plot.parentElement.style.height = `${height}px`;
-      awaited(Plotly.relayout(plot, { height }));
+    if (height > granted) {
+      granted = height;
+      place.style.height = `${height}px`;
+      awaited(Plotly.Plots.resize(plot));
     }
   };
   makeRoom();

@@ -13,7 +13,7 @@ from tests.browser import Link, Page, a_browser, a_page, needs_browser
 from tests.orchestrator.compare_lab import a_plan, censored, compared, starved
 
 JOURNALS = Path(__file__).parent.parent / "journals"
-_PHONE = 390
+_PHONE, _NARROW_PHONE = 390, 320
 _TOO_WIDE = "document.documentElement.scrollWidth - window.innerWidth"
 _DRAWN = "document.querySelectorAll('.plot-container.plotly').length"
 _UNNAMED = "[...document.querySelectorAll('summary')].filter(one => !one.title).length"
@@ -21,6 +21,11 @@ _SQUEEZED = """[...document.querySelectorAll('.js-plotly-plot')]
     .filter(plot => plot.querySelector('.nsewdrag').getBoundingClientRect().height < 90).map(plot => plot.id)"""
 _OVERLAPPING = """[...document.querySelectorAll('.js-plotly-plot')]
     .filter(plot => plot.scrollHeight > plot.parentElement.clientHeight + 1).map(plot => plot.id)"""
+_FITTED = """new Promise(done => {
+    const fits = plot => plot._fullLayout.width === plot.clientWidth && plot._fullLayout.height === plot.clientHeight;
+    const look = () => [...document.querySelectorAll('.js-plotly-plot')].every(fits) ? done() : setTimeout(look, 20);
+    look();
+})"""
 
 pytestmark = needs_browser
 
@@ -37,9 +42,12 @@ def _check(shown: Page, figures: int) -> None:
     assert shown.complaints == []
     assert shown.asked == []
     assert shown.evaluate(_UNNAMED) == 0
-    assert shown.evaluate(_TOO_WIDE) <= 0
-    assert shown.evaluate(_SQUEEZED) == []
-    assert shown.evaluate(_OVERLAPPING) == []
+    for width in (_PHONE, _NARROW_PHONE, _PHONE):
+        shown.resize(width)
+        shown.evaluate(_FITTED)
+        assert shown.evaluate(_TOO_WIDE) <= 0, width
+        assert shown.evaluate(_SQUEEZED) == [], width
+        assert shown.evaluate(_OVERLAPPING) == [], width
 
 
 def test_the_report_of_a_run_opens_from_disk(link: Link, tmp_path: Path) -> None:
