@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from agent.deaths import Deaths
-from agent.heartbeat import Spawn
 from agent.mesh import MeshNetwork
 from agent.ranking import elector_count
 from agent.roles import Roles
 from agent.settings import AgentSettings
+from agent.spawn import Spawn
 from agent.vitals import LoopLag
 from protocols.clock import Clock
 from protocols.errors import ProtocolError

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from agent.spawn import Spawn
 from protocols.adapter import Identity
 from protocols.errors import PeerTimeoutError, ProtocolError
 from protocols.message import Message, Traffic
@@ -23,7 +24,7 @@ class Echoes:
         send: Send,
         deliver: Send,
         patience_s: float,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        spawn: Spawn,
     ) -> None:
         """``send`` makes a link if there is none, ``deliver`` does not; an answer is waited for so many seconds."""
         self._identity = identity

@@ -14,6 +14,7 @@ from agent.patience import Patience
 from agent.retries import RETRIES_PER_S, RETRIES_PER_SUCCESS, Backoff, RetryBudget
 from agent.roles import Roles
 from agent.settings import AgentSettings
+from agent.spawn import Spawn, beside
 from protocols.clock import Clock
 from protocols.errors import ProtocolError
 from protocols.message import Cause, Message, Traffic
@@ -42,6 +43,7 @@ class Exchange:
         clock: Clock,
         journal: Journal,
         new_id: Callable[[], str],
+        spawn: Spawn,
     ) -> None:
         self.execute_locally: ExecuteLocally | None = None
         self.within_reach: Callable[[str], bool] = lambda _title: True
@@ -52,6 +54,7 @@ class Exchange:
         self._clock = clock
         self._journal = journal
         self._new_id = new_id
+        self._spawn = spawn
         self._open: dict[str, Errand] = {}
         self._repaired: dict[Cause, None] = {}
         self.budget = RetryBudget(RETRIES_PER_SUCCESS, RETRIES_PER_S, enforced=settings.recovery.retry_budget)
@@ -159,13 +162,13 @@ class Exchange:
 
     async def _answered(self, errand: Errand, peer: str) -> bool:
         """Publish and wait: False once the peer is suspected, refuses, or takes too long."""
-        publish = asyncio.ensure_future(self._publish(errand, peer))
+        publish = beside(self._publish(errand, peer), self._spawn, (ProtocolError,))
         lost = asyncio.ensure_future(errand.lost.wait())
         ended: set[asyncio.Future[Any]] = {lost, errand.result}
         try:
             # Bounded by the timeouts of connect and acknowledgement; a suspicion ends it earlier.
             await self._wait({publish, *ended}, errand, math.inf)
-            delivered = publish.done() and _succeeded(publish)
+            delivered = publish.done() and publish.exception() is None
             tool, timeouts = errand.step.tool, errand.timeouts
             await self._wait(ended, errand, self._patience.attempt_s(tool, timeouts) if delivered else self._verdict_s)
             errand.timeouts += delivered and not any(end.done() for end in ended)
@@ -255,10 +258,3 @@ class Exchange:
             if message.body.get("ok") is True and message.sender in errand.asked_at:
                 self._patience.answered(errand.step.tool, self._clock.now() - errand.asked_at[message.sender])
             errand.result.set_result(message.body)
-
-
-def _succeeded(publish: asyncio.Future[None]) -> bool:
-    error = publish.exception()
-    if error is not None and not isinstance(error, ProtocolError):
-        raise error
-    return error is None

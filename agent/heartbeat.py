@@ -3,8 +3,8 @@
 import math
 import os
 import random
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
@@ -15,13 +15,12 @@ from agent.journal import Journal
 from agent.membership import Membership
 from agent.mesh import MeshNetwork
 from agent.settings import DetectorSettings
+from agent.spawn import Spawn
 from agent.vitals import LAG_SAMPLE_S, LoopLag
 from protocols.clock import Clock
 from protocols.errors import PeerTimeoutError, ProtocolError
 from protocols.message import Cause, Message, Traffic
 from protocols.wire import End
-
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 _STARVED_SHARE = 0.2
 _NEWS = TypeAdapter(list[News])

@@ -1,7 +1,6 @@
 """Probes for the sake of others: asks a member to probe a silent peer, and does the same for whoever asks (SWIM)."""
 
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,6 +9,7 @@ from agent.detection import Through
 from agent.journal import Journal
 from agent.membership import Membership
 from agent.mesh import MeshNetwork
+from agent.spawn import Spawn
 from protocols.clock import Clock
 from protocols.errors import ProtocolError
 from protocols.message import Message, Name, Traffic
@@ -37,7 +37,7 @@ class IndirectProbes:
         mesh: MeshNetwork,
         clock: Clock,
         journal: Journal,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        spawn: Spawn,
         carry_out: Callable[[Iterable[Decision]], None],
     ) -> None:
         self._membership = membership

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from agent.heartbeat import Spawn
 from agent.idle import IdleConnection, dial
+from agent.spawn import Spawn
 from protocols.adapter import BaseProtocolAdapter
 from protocols.clock import Clock
 from protocols.errors import ProtocolError

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import JsonValue
 
 from agent.echoes import Echoes
 from agent.journal import Journal
 from agent.mailbag import Mailbag
+from agent.spawn import Spawn
 from protocols.adapter import BaseProtocolAdapter, Identity
 from protocols.clock import Clock
 from protocols.errors import IdentityError, PeerTimeoutError, ProtocolError
@@ -49,7 +50,7 @@ class MeshNetwork:
         clock: Clock,
         journal: Journal,
         new_id: Callable[[], str],
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        spawn: Spawn,
         mailbag: Mailbag,
     ) -> None:
         self.node_id = identity.node_id

@@ -14,7 +14,7 @@ from agent.agreement import Agreement
 from agent.deaths import Deaths
 from agent.exchange import Exchange
 from agent.fragments import FragmentStore
-from agent.heartbeat import HeartbeatMonitor, Spawn
+from agent.heartbeat import HeartbeatMonitor
 from agent.journal import Journal, Observer
 from agent.lease import Lease
 from agent.lifelines import Lifelines
@@ -27,6 +27,7 @@ from agent.recovery import RecoveryHandler
 from agent.replication import Plan, Replication
 from agent.roles import Roles
 from agent.settings import CONDUCTOR, AgentSettings, LeaseSettings
+from agent.spawn import Spawn, into
 from agent.tasks import TaskOwner
 from agent.telemetry import Telemetry
 from agent.tools import TOOLS, tool_named
@@ -115,7 +116,7 @@ class Node:
 
     async def _live(self, group: asyncio.TaskGroup) -> None:
         settings = self._settings
-        self._assemble(group.create_task)
+        self._assemble(into(group))
         await self._adapter.start()
         application = admin.application(
             self._telemetry, self._status, self._check_links, self._start, self._lease.renew, self.stop
@@ -155,7 +156,7 @@ class Node:
             membership, self._mesh, settings.detector, clock, journal, spawn, rng, self._lag
         )
         self._roles = Roles(settings, lambda: membership.alive, journal)
-        exchange = Exchange(settings, self._mesh, self._roles, clock, journal, self._new_id)
+        exchange = Exchange(settings, self._mesh, self._roles, clock, journal, self._new_id, spawn)
         reasoner = Reasoner(settings.model, self._model, clock, journal, self._workspace.note_model)
         self._worker = Worker(settings, self._mesh, self._roles, exchange, clock, journal, spawn, reasoner)
         self._lifelines = Lifelines(self._adapter, clock, spawn)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pydantic import JsonValue
 
 from agent.agreement import Agreement
-from agent.heartbeat import Spawn
 from agent.mesh import MeshNetwork
 from agent.roles import Roles
 from agent.settings import AgentSettings
+from agent.spawn import Spawn
 from protocols.clock import Clock
 from protocols.errors import ProtocolError
 from protocols.message import Traffic

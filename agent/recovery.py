@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from agent.batch import SuspicionBatch
 from agent.detection import surely_noticed_within_s
 from agent.exchange import Exchange
-from agent.heartbeat import Spawn
 from agent.journal import Journal
 from agent.links import most_links, replacements
 from agent.mesh import LinkReason, MeshNetwork
@@ -14,6 +13,7 @@ from agent.replication import Replication
 from agent.retries import Backoff
 from agent.roles import Roles
 from agent.settings import AgentSettings
+from agent.spawn import Spawn
 from agent.tasks import TaskOwner
 from agent.tools import TOOLS
 from protocols.clock import Clock

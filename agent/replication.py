@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pydantic import JsonValue, ValidationError
 
 from agent.fragments import Fragment
-from agent.heartbeat import Spawn
 from agent.journal import Journal
 from agent.library import Shelves
 from agent.mesh import MeshNetwork
@@ -15,6 +14,7 @@ from agent.prediction import RiskLedger
 from agent.replicas import Copy, copies, source_of
 from agent.roles import Roles
 from agent.settings import AgentSettings
+from agent.spawn import Spawn
 from agent.workspace import Broadcast
 from protocols.clock import Clock
 from protocols.errors import LabError, ProtocolError

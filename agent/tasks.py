@@ -11,12 +11,12 @@ from agent.agreement import Agreement
 from agent.deaths import Deaths
 from agent.errand import PATIENCE_IN_DEADLINES, JsonObject, Step, StepFailedError
 from agent.exchange import Exchange
-from agent.heartbeat import Spawn
 from agent.journal import Journal
 from agent.mesh import MeshNetwork
 from agent.notices import Notices
 from agent.roles import Roles
 from agent.settings import AgentSettings
+from agent.spawn import Spawn, beside
 from agent.tools import REGISTRY
 from agent.tools.contract import StepRejectedError
 from agent.workspace import Question, Workspace
@@ -151,7 +151,7 @@ class TaskOwner:
         blame: JsonObject = {"cause": [cause.victim, cause.request]} if cause else {}
         self._journal.append("task_start", task=task, takeover=cause is not None, **blame)
         self._note(task, question=question.question, takeover=cause is not None)
-        pipeline = asyncio.ensure_future(self._work_out(question, cause))
+        pipeline = beside(self._work_out(question, cause), self._spawn, (StepFailedError, StepRejectedError))
         overtaken = asyncio.ensure_future(self._running[task].wait())
         try:
             await asyncio.wait({pipeline, overtaken}, return_when=asyncio.FIRST_COMPLETED)

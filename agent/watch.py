@@ -2,10 +2,11 @@
 
 from contextvars import copy_context
 
-from agent.heartbeat import HeartbeatMonitor, Spawn
+from agent.heartbeat import HeartbeatMonitor
 from agent.idle import dial
 from agent.mesh import MeshNetwork
 from agent.settings import DetectorSettings
+from agent.spawn import Spawn
 from protocols.adapter import BaseProtocolAdapter, Broken
 from protocols.clock import Clock
 from protocols.errors import ProtocolError

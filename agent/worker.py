@@ -10,7 +10,6 @@ from pydantic import JsonValue
 from agent.errand import PATIENCE_IN_DEADLINES, JsonObject, Step
 from agent.exchange import Exchange
 from agent.fragments import FragmentUnavailableError
-from agent.heartbeat import Spawn
 from agent.journal import Journal
 from agent.library import Shelves, StepLibrary
 from agent.mesh import MeshNetwork
@@ -18,6 +17,7 @@ from agent.models.contract import ModelFailedError
 from agent.models.reasoner import Reasoner
 from agent.roles import LOOKUP, Roles
 from agent.settings import AgentSettings
+from agent.spawn import Spawn
 from agent.tools import tool_named
 from agent.tools.contract import StepRejectedError
 from protocols.clock import Clock

@@ -45,7 +45,9 @@ def test_a_disk_that_fills_in_mid_storm_is_one_line_and_costs_no_evidence(lab: S
         written = sum(path.read_bytes().count(b"\n") for path in run.run_dir.glob("workspaces/*/journal.jsonl"))
         assert len(journal) >= written - 8, "each agent may have left one torn line"
         survivors = {f"agent_{n}" for n in range(1, 9)} - set(metrics["victims"])
-        ends = {node: (run.run_dir / "logs" / f"{node}.log").read_text().splitlines()[-1] for node in survivors}
+        logs = {node: (run.run_dir / "logs" / f"{node}.log").read_text() for node in survivors}
+        assert not [node for node, log in logs.items() if "Traceback" in log], logs
+        ends = {node: log.splitlines()[-1] for node, log in logs.items()}
         gave_up = {node for node, end in ends.items() if end.startswith(f"fail-storm agent: {node}: expected to ")}
         assert gave_up, ends
         assert all(ends[node].endswith("  ends") for node in survivors - gave_up), ends
