@@ -174,10 +174,10 @@ def test_detection_of_a_frozen_peer_moves_with_the_detector(lab: StartLab) -> No
     """A peer frozen by SIGSTOP gives no signal: its detection takes as long as the detector's constants say."""
     short_ms = _detection_of_a_frozen_peer_ms(lab, 1.0, 0.25)
     long_ms = _detection_of_a_frozen_peer_ms(lab, 3.0, 0.25)
-    # The first of four probers suspects after one to two intervals and the timeout; 300 ms of grace for the machine.
-    assert 1000 + 250 - 20 <= short_ms <= 2 * 1000 + 250 + 300
-    assert 3000 + 250 - 20 <= long_ms <= 2 * 3000 + 250 + 300
-    assert long_ms > short_ms
+    # Two probes an interval apart go unanswered. The first can have been under way at the freeze, up to its timeout
+    # before, or goes out up to an interval after it. Grace for late beats of the machine.
+    assert 1000 - 100 <= short_ms <= 2 * 1000 + 250 + 300
+    assert 3000 - 100 <= long_ms <= 2 * 3000 + 250 + 300
 
 
 def test_a_killed_orchestrator_leaves_nothing_behind(lab: StartLab) -> None:
