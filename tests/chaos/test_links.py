@@ -174,7 +174,7 @@ def test_latency_and_bandwidth_take_their_time_in_both_directions() -> None:
         await made.links.bend("bandwidth", "b", Bend(Shape(bytes_per_s=100_000)))
         assert 0.4 <= await takes_s(b"x" * 20_000) < BOUND_S
         await made.links.unbend("bandwidth", "b")
-        assert await takes_s(b"x") < 0.2
+        assert min([await takes_s(b"x" * 20_000) for _ in range(10)]) < 0.2
         writer.close()
 
     through_a_proxy(talk)

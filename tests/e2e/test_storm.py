@@ -197,11 +197,13 @@ def test_a_killed_orchestrator_leaves_nothing_behind(lab: StartLab) -> None:
 
 
 def test_ctrl_c_ends_at_once_and_keeps_what_was_measured(lab: StartLab) -> None:
-    """An interrupted run ends with 130, leaves nothing behind, and reports what it has as partial."""
+    """An interrupted run ends with 130, leaves nothing behind, and reports what it has as partial; told twice too."""
     run = lab("--duration", "60")
     pids = run.agent_pids()
     run.wait_for(lambda event: event["ev"] == "answer", count=3)
     run.process.send_signal(signal.SIGINT)
+    assert run.wait_until(lambda: not all(map(is_running, pids)), 10)
+    run.process.send_signal(signal.SIGTERM)
     code, output = run.finish(10)
     assert code == 130, output
     assert not any(is_running(pid) for pid in pids)

@@ -113,38 +113,49 @@ def _alive(pid: int) -> bool:
         return False
 
 
+_CHILD = """
+import os, signal, sys
+from orchestrator.compare.child import end_with
+
+def told(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # each thread of the parent that ends may send it
+    print("told", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, told)
+end_with(int(sys.argv[1]))
+print(os.getpid(), flush=True)
+signal.pause()
+"""
+_PARENT = f"""
+import os, subprocess, sys
+from pathlib import Path
+from orchestrator.compare.files import locked
+
+with locked(Path(sys.argv[1]), print) as held:
+    subprocess.run([sys.executable, "-c", {_CHILD!r}, str(os.getpid())], pass_fds=(held,))
+"""
+
+
 def test_a_run_ends_with_its_comparison_and_keeps_the_folder_until_then(tmp_path: Path) -> None:
     """SIGKILL to the comparison interrupts the run under way, which holds the lock until it has ended."""
-    stand_in = tmp_path / "stand_in.py"
-    stand_in.write_text(
-        "import os, signal, sys\n"
-        "from orchestrator.compare.child import end_with\n"
-        "from orchestrator.compare.files import locked\n"
-        "from pathlib import Path\n"
-        "import subprocess\n"
-        "child = 'import os, signal, sys; from orchestrator.compare.child import end_with; "
-        'signal.signal(signal.SIGTERM, lambda *_: (print("told", flush=True), sys.stdin.read(), os._exit(0))); '
-        "end_with(int(sys.argv[1])); print(os.getpid(), flush=True); signal.pause()'\n"
-        "with locked(Path(sys.argv[1]), print) as held:\n"
-        "    subprocess.run([sys.executable, '-c', child, str(os.getpid())], pass_fds=(held,))\n"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, str(stand_in), str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert parent.stdout is not None
-    assert parent.stdin is not None
-    child = int(parent.stdout.readline())
-    parent.kill()
-    parent.wait()
-    assert parent.stdout.readline() == "told\n"
-    assert _alive(child)
-    with pytest.raises(LabError, match="a comparison is running there"), locked(tmp_path, print, wait_s=0.0):
-        pass
-    parent.stdin.close()
-    with locked(tmp_path, print, wait_s=20.0):
-        assert not _alive(child)
-    parent.stdout.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", _PARENT, str(tmp_path)],
+        cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as parent:  # fmt: skip
+        assert parent.stdout is not None
+        assert parent.stdin is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+        assert parent.stdout.readline() == "told\n"
+        assert _alive(child)
+        with pytest.raises(LabError, match="a comparison is running there"), locked(tmp_path, print, wait_s=0.0):
+            pass
+        parent.stdin.close()
+        with locked(tmp_path, print, wait_s=20.0):
+            assert not _alive(child)
 
 
 def test_the_child_is_the_orchestrators_own_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

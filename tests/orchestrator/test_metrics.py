@@ -1,6 +1,5 @@
 """The registry of metrics, what happens when one breaks, and what they cost."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from orchestrator.metrics import Metric, Value, evaluate, metric, registry
 from orchestrator.metrics.definition import quantile
 from orchestrator.metrics.proportion import drop_interval, wilson
 from orchestrator.metrics.spans import length, merged, minus
+from tests.effort import counted
 
 STORM = Path(__file__).parent.parent / "journals" / "storm.jsonl"
 HEAL = STORM.with_name("heal.jsonl")
@@ -104,14 +104,21 @@ def test_a_slip_in_the_code_is_not_hidden(storm: Evidence, monkeypatch: pytest.M
         evaluate(storm)
 
 
-def test_a_full_length_run_is_evaluated_quickly(storm_events: Callable[..., list[dict[str, Any]]]) -> None:
-    """All metrics of 120 s with eight tasks a second take well under a second of CPU."""
-    evidence = Evidence.from_events(storm_events())
-    assert len(evidence.tasks) == 920
-    begin = time.process_time()
-    found = evaluate(evidence)
-    assert time.process_time() - begin < 1.0
-    assert isinstance(found["steady_state_ms"].value, float)
+def test_the_work_of_an_evaluation_grows_with_the_run_and_no_faster(
+    storm_events: Callable[..., list[dict[str, Any]]],
+) -> None:
+    """All metrics of 120 s with eight tasks a second; of the same storm at half the length, half the calls."""
+
+    def evaluated(duration_s: float) -> tuple[int, int]:
+        evidence = Evidence.from_events(storm_events(duration_s=duration_s))
+        with counted() as effort:
+            found = evaluate(evidence)
+        assert isinstance(found["steady_state_ms"].value, float)
+        return len(evidence.tasks), effort.calls
+
+    (half, few), (whole, many) = evaluated(60.0), evaluated(120.0)
+    assert whole == 920
+    assert many / few < 1.3 * whole / half, (few, many)
 
 
 def test_wilson_is_the_published_interval() -> None:
