@@ -16,6 +16,7 @@ from benchmarks.playing import play
 from benchmarks.storm_results import LEAST_STORMS, Figure, Storms, broken_bounds, figures, read
 from benchmarks.tables import Table, as_markdown, rich
 from orchestrator import host, journal
+from orchestrator.compare import plan as plans
 from orchestrator.compare.command import stopped
 from orchestrator.compare.plan import Plan, Slot
 from orchestrator.compare.state import State, scan
@@ -56,11 +57,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--duration", type=float, default=16.0, help="of each, in s (%(default)s)")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="(%(default)s)")
     parser.add_argument("--id", help=f"the folder {PREFIX}<ID>; default: the one that was stopped, or a new one")
-    parser.add_argument("--report", action="store_true", help="run nothing; show what there is")
+    parser.add_argument("--report", action="store_true", help="run nothing; show what there is in the folder of --id")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table between its marks in this file")
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         raise ConfigError(f"--repeats: expected 1 or more, got {options.repeats}")
+    if options.report and options.id is None:
+        raise ConfigError("--report: expected --id beside it, to say of which storms; see the results folder")
     return options
 
 
@@ -79,19 +82,22 @@ def planned(protocol: str, repeats: int, duration_s: float) -> Plan:
 
 def have_stormed(options: argparse.Namespace, console: Console) -> Storms:
     """Run what is missing of the plan, and read everything; raises FailstormError."""
-    wished = planned(options.protocol, options.repeats, options.duration)
-    root = _folder(options, wished)
-    root.mkdir(parents=True, exist_ok=True)
-    state = scan(wished, root) if options.report else play(wished, root, console)
-    storms = _read(wished, state)
+    results: Path = options.results_dir
+    root = results / f"{PREFIX}{options.id}"
+    if options.report:
+        plan = plans.load(root)
+        state = scan(plan, root)
+    else:
+        plan = planned(options.protocol, options.repeats, options.duration)
+        if options.id is None:
+            root = _folder(results, plan)
+        state = play(plan, root, console)
+    storms = _read(plan, state)
     write_atomically(root / "storms.json", storms.model_dump_json(indent=1) + "\n")
     return storms
 
 
-def _folder(options: argparse.Namespace, wished: Plan) -> Path:
-    results: Path = options.results_dir
-    if options.id is not None:
-        return results / f"{PREFIX}{options.id}"
+def _folder(results: Path, wished: Plan) -> Path:
     unfinished = stopped(results, wished, PREFIX)
     return unfinished[0] if unfinished is not None else results / f"{PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}"
 

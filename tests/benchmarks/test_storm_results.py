@@ -9,6 +9,7 @@ import pytest
 from benchmarks.command import EXIT_CONFIG
 from benchmarks.storm_results import StormRun, Storms, broken_bounds, figures, read
 from benchmarks.storms import main, planned
+from orchestrator.compare import plan as plans
 from orchestrator.evidence import Evidence
 from orchestrator.journal import load
 from orchestrator.report_content import build
@@ -132,9 +133,19 @@ def test_the_plan_is_one_storm_a_seed() -> None:
 
 
 def test_bad_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 2; a report of nothing says so in its table."""
-    assert main(["--repeats", "0"]) == EXIT_CONFIG
-    assert main(["--protocol", "smtp", "--results-dir", str(tmp_path)]) == EXIT_CONFIG
-    assert len(capsys.readouterr().err.strip().splitlines()) == 2
-    assert main(["--report", "--id", "none", "--results-dir", str(tmp_path)]) == 0
-    assert "json: 0 storms" in " ".join(capsys.readouterr().out.split())
+    """Exit code 2, and nothing is left behind."""
+    for line in (
+        ["--repeats", "0"], ["--protocol", "smtp"], ["--report"], ["--report", "--id", "none"]
+    ):  # fmt: skip
+        assert main([*line, "--results-dir", str(tmp_path)]) == EXIT_CONFIG
+    assert len(capsys.readouterr().err.strip().splitlines()) == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_is_of_the_plan_that_was_played(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another protocol and number than the command's own defaults; a report of nothing says so in its table."""
+    root = tmp_path / "bench-storms-mine"
+    root.mkdir()
+    plans.save(planned("a2a", 32, 16.0), root)
+    assert main(["--report", "--id", "mine", "--results-dir", str(tmp_path)]) == 0
+    assert "a2a: 0 storms" in " ".join(capsys.readouterr().out.split())
