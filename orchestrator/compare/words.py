@@ -55,7 +55,7 @@ def difference(pair: Mapping[str, Any]) -> str:
 
 
 def circumstances(comparison: Mapping[str, Any], mode: str) -> str:
-    """What every table must name: detector, runtime, host, size, length, seeds."""
+    """What every table must name: detector, runtime, host, size, load, length, seeds."""
     host, storm = comparison["host"], comparison["scenario"]["scenario"]
     seeds = comparison["seeds"]
     listed = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}"
@@ -66,6 +66,7 @@ def circumstances(comparison: Mapping[str, Any], mode: str) -> str:
         f"runtime {comparison['runtime']}",
         f"host {host['system']}, {host['cpu_count']} CPUs, {memory:.0f} GiB, Python {host['python']}",
         f"{storm['agent_count']} agents, {killed} killed",
+        f"{storm['task_rate']:g} tasks/s",
         f"{storm['duration']:g} s a run",
         f"seeds {listed}",
     ]
