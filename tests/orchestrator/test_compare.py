@@ -212,7 +212,8 @@ def test_the_page_says_all_and_asks_for_nothing(tmp_path: Path) -> None:
     html = page.render(comparison)
     head, _, body = html.partition("</head>")
     facts = (
-        "starved", "scaled", "detector native", "runtime local", "2 CPUs", "8 agents, 2 killed", "8 tasks/s", "seeds 1 to 3"
+        "starved", "scaled", "detector native", "runtime local", "2 CPUs", "8 agents, 2 killed", "8 tasks/s",
+        "seeds 1 to 3",
     )  # fmt: skip
     for text in (*(measure.name for measure in MEASURES), *(run["name"] for run in comparison["runs"]), *facts):
         assert text in body, text
