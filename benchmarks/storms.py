@@ -82,22 +82,22 @@ def planned(protocol: str, repeats: int, duration_s: float) -> Plan:
 
 def have_stormed(options: argparse.Namespace, console: Console) -> Storms:
     """Run what is missing of the plan, and read everything; raises FailstormError."""
-    results: Path = options.results_dir
-    root = results / f"{PREFIX}{options.id}"
+    plan = planned(options.protocol, options.repeats, options.duration)
+    root = _folder(options, plan)
     if options.report:
         plan = plans.load(root)
         state = scan(plan, root)
     else:
-        plan = planned(options.protocol, options.repeats, options.duration)
-        if options.id is None:
-            root = _folder(results, plan)
         state = play(plan, root, console)
     storms = _read(plan, state)
     write_atomically(root / "storms.json", storms.model_dump_json(indent=1) + "\n")
     return storms
 
 
-def _folder(results: Path, wished: Plan) -> Path:
+def _folder(options: argparse.Namespace, wished: Plan) -> Path:
+    results: Path = options.results_dir
+    if options.id is not None:
+        return results / f"{PREFIX}{options.id}"
     unfinished = stopped(results, wished, PREFIX)
     return unfinished[0] if unfinished is not None else results / f"{PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}"
 

@@ -19,18 +19,14 @@ SETTINGS = SimpleNamespace(node_id="agent_1")
 def become(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], None]], dict[str, None]]]:
     """Be the agent, whose whole life is one call; returns what it could not go on for."""
 
-    class Brief:
-        def __init__(self, *_: object) -> None:
-            self.loaded = [[] for _ in range(100)]  # type: ignore[var-annotated] # anything that a collection visits
-
-        def stop(self) -> None:
-            """Is never called."""
-
     def live(life: Callable[[], None]) -> dict[str, None]:
-        async def run(_: Brief) -> None:
-            life()
+        class Brief:
+            def __init__(self, *_: object) -> None:
+                self.stop = life  # is never called
 
-        monkeypatch.setattr(Brief, "run", run, raising=False)
+            async def run(self) -> None:
+                life()
+
         monkeypatch.setattr(process, "Node", Brief)
         monkeypatch.setattr("logging.disable", lambda: None)
         return asyncio.run(process._serve(SETTINGS, ByteCounter(), None, StallSelector()))  # type: ignore[arg-type]
